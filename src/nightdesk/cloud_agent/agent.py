@@ -1,0 +1,164 @@
+"""The cloud agent: reads mail, claims tasks, drafts, reports. One pass does all of it once.
+
+Level-triggered: what to do is read from the folders, so a restart is never special.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from nightdesk.cloud_agent.mail_watcher import MailWatcher
+from nightdesk.cloud_agent.skills import HANDLERS
+from nightdesk.errors import HubUnreachable, NightdeskError, Transient
+from nightdesk.policy import Role, Zone
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import drafting_for, engine_for
+from nightdesk.skills.drafting import Drafting, tell_failure, wants_draft
+from nightdesk.skills.manifest import load_skills, skills_root
+from nightdesk.skills.registry import Registry
+from nightdesk.skills.shared import claimable
+from nightdesk.vault.documents import Task, read_task
+from nightdesk.vault.files import move
+from nightdesk.vault.layout import Folder, Place, done_path
+from nightdesk.vault.scan import notes_in, read
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 60.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class CloudAgent:
+    """The cloud half of the desk.
+
+    Args:
+        desk: settings, vault and state folder.
+        clock: the present moment, UTC.
+    """
+
+    def __init__(self, desk: Desk, clock: Callable[[], datetime] = _now) -> None:
+        self._desk = desk
+        self._clock = clock
+        self._registry = Registry(Role.CLOUD, load_skills(skills_root()), HANDLERS)
+        self.engine = engine_for(desk)
+        self._drafting: Drafting = drafting_for(
+            desk, clock, partial(self._registry.run, "cloud-write-update")
+        )
+        mail = desk.settings.email
+        self._watcher = MailWatcher(mail, desk.vault, desk.state, clock) if mail.maildir else None
+        self._next_mail = 0.0
+        self._given_up: dict[str, bytes] = {}
+        self._next_beat = 0.0
+
+    def open(self) -> None:
+        """Take the vault; nothing is changed in it yet."""
+        self.engine.open()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._watcher:
+            self._watcher.close()
+        self.engine.close()
+
+    def one_pass(self) -> float:
+        """Read mail, sync, claim, draft, sync again.
+
+        Returns:
+            Seconds until the next pass is due without any signal.
+        """
+        mail_trouble = self._read_mail()
+        report = self._registry.run("sync-vault", engine=self.engine)
+        if not report.offline:
+            self._claim()
+        if self._work():
+            report = self._registry.run("sync-vault", engine=self.engine)
+        if not report.offline:
+            self._beat(mail_trouble)
+        if mail_trouble:
+            raise mail_trouble
+        return self._pause()
+
+    def _read_mail(self) -> NightdeskError | None:
+        # A look costs one directory listing, so every pass takes one; the time says only
+        # when to look without having been woken.
+        if not self._watcher:
+            return None
+        try:
+            self._watcher.poll()
+        except NightdeskError as e:
+            self._next_mail = time.monotonic() + self._desk.settings.email.poll_seconds
+            return e
+        pause = 0.0 if self._watcher.more else self._desk.settings.email.poll_seconds
+        self._next_mail = time.monotonic() + pause
+        return None
+
+    def _pause(self) -> float:
+        due = [self._desk.settings.hub.poll_seconds, self._next_beat - time.monotonic()]
+        if self._watcher:
+            due.append(self._next_mail - time.monotonic())
+        return max(0.0, min(due))
+
+    def _claim(self) -> None:
+        tasks, problems = claimable(self._desk.vault, Role.CLOUD, self._desk.settings.name)
+        for problem in problems:
+            log.debug("a note cannot be read", where=problem.where, what=problem.what)
+        if tasks:
+            won = self._registry.run(
+                "claim-task", engine=self.engine, paths=[path for path, _ in tasks]
+            )
+            log.info("claimed", tasks=len(won), of=len(tasks))
+
+    def _work(self) -> bool:
+        worked = False
+        for place in notes_in(self._desk.vault, f"{Folder.IN_PROGRESS}/{self._desk.settings.name}"):
+            try:
+                data = read(self._desk.vault, place.path)
+            except FileNotFoundError:
+                continue  # somebody moved it: it is no longer ours
+            if self._given_up.get(place.name) == data:
+                continue  # told already; a changed note is tried again
+            try:
+                worked |= self._draft(place, read_task(data, place.path))
+            except Transient:
+                raise
+            except NightdeskError as e:
+                log.error("a task could not be drafted", task=place.stem, what=str(e))
+                tell_failure(self._drafting, place.stem, e)
+                self._given_up[place.name] = data
+                worked = True
+        return worked
+
+    def _draft(self, place: Place, task: Task) -> bool:
+        if not wants_draft(self._desk.vault, task):
+            return False
+        if task.zone is Zone.EMAIL and task.message_id:
+            self._registry.run("cloud-draft-email", desk=self._drafting, task=task)
+        elif not self._registry.run("plan-request", desk=self._drafting, task=task):
+            self._finish(place, task)
+        return True
+
+    def _finish(self, place: Place, task: Task) -> None:
+        # A plan without a card needs nothing from Local; the task is done with its plan.
+        done = done_path(task.id, self._clock())
+        move(self._desk.vault / place.path, self._desk.vault / done)
+
+    def _beat(self, trouble: NightdeskError | None) -> None:
+        if time.monotonic() < self._next_beat:
+            return
+        status = {"at": self._clock().isoformat(timespec="seconds"), "state": "well"}
+        if trouble:
+            status |= {"state": "trouble", "what": str(trouble)[:300]}
+        try:
+            self.engine.beat(status)
+        except HubUnreachable as e:
+            log.warning("the heartbeat did not reach the hub", what=e.what)
+            return
+        self._next_beat = time.monotonic() + HEARTBEAT_SECONDS

@@ -1,0 +1,249 @@
+"""Settings (TOML) and credentials by name. A credential never stands in the TOML or the vault."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from nightdesk.errors import ConfigError
+from nightdesk.policy import Role
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSettings(_Section):
+    """Where the two halves meet.
+
+    Attributes:
+        url: a bare repository: a local path, ssh://, user@host:path, or https://.
+        poll_seconds: how often to ask a hub that cannot be waited on; jittered by a third.
+    """
+
+    url: str = Field(min_length=1)
+    poll_seconds: float = Field(default=15.0, ge=0.1, le=3600)
+
+
+class EmailSettings(_Section):
+    """Mail coming in (both agents) and going out (the laptop alone).
+
+    Attributes:
+        address: the user's own address; replies come from it.
+        aliases: further addresses of the user's.
+        maildir: a Maildir that mbsync or a local mail server delivers into.
+        first_look_back_hours: on the very first look, older messages are left alone.
+        poll_seconds: how often the mailbox is looked at.
+        smtp: submission server "host:port"; 465 is TLS from the start, others STARTTLS.
+            Plain text is used on loopback only.
+        smtp_user: login name at the submission server; its password is the credential
+            `smtp_password`. Empty: no login.
+    """
+
+    address: str = ""
+    name: str = ""
+    aliases: list[str] = Field(default_factory=list)
+    maildir: Path | None = None
+    first_look_back_hours: float = Field(default=24.0, ge=0)
+    poll_seconds: float = Field(default=20.0, ge=0.1, le=3600)
+    smtp: str = ""
+    smtp_user: str = ""
+    smtp_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
+
+    @field_validator("maildir", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
+
+
+class ModelSettings(_Section):
+    """The language model; with `outline` the desk works without any.
+
+    Attributes:
+        provider: `outline`, `anthropic`, `openai`, or `openai-compatible` (Ollama, llama.cpp);
+            the credential is `<provider>_api_key`, with `-` written as `_`.
+        name: the provider's name for the model.
+        base_url: only for openai-compatible servers and for tests.
+        daily_tokens: tokens a UTC day after which the outline drafter takes over.
+    """
+
+    provider: Literal["outline", "anthropic", "openai", "openai-compatible"] = "outline"
+    name: str = ""
+    base_url: str = ""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+    daily_tokens: int = Field(default=500_000, ge=0)
+
+
+class ApprovalSettings(_Section):
+    """How the laptop treats approvals.
+
+    Attributes:
+        quiet_seconds: a card must have stood unchanged so long before it is taken.
+        hold_seconds: how long a taken approval can still be pulled back.
+        expire_hours: after how long an unanswered card expires.
+    """
+
+    quiet_seconds: float = Field(default=1.0, ge=0, le=60)
+    hold_seconds: float = Field(default=5.0, ge=0, le=3600)
+    expire_hours: float = Field(default=72.0, gt=0)
+
+
+class SyncSettings(_Section):
+    """Limits of sync.
+
+    Attributes:
+        full_scan_seconds: how often every file is hashed again whatever its time stamps say.
+        max_deletions: a cycle that would remove more files than this, and more than a third
+            of the vault, stops and asks.
+        silent_after_minutes: the cloud is called silent when its heartbeat has not changed so long.
+    """
+
+    full_scan_seconds: float = Field(default=300.0, ge=1)
+    max_deletions: int = Field(default=50, ge=1)
+    silent_after_minutes: float = Field(default=10.0, gt=0)
+
+
+class Settings(_Section):
+    """One agent's whole configuration file.
+
+    Attributes:
+        name: the agent's name; its claims lie in `In_Progress/<name>/`.
+        vault: the folder that a person opens in Obsidian.
+        trusted: public signing keys of the other agents and devices.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    vault: Path
+    hub: HubSettings
+    email: EmailSettings = EmailSettings()
+    model: ModelSettings = ModelSettings()
+    approval: ApprovalSettings = ApprovalSettings()
+    sync: SyncSettings = SyncSettings()
+    trusted: list[str] = Field(default_factory=list)
+
+    @field_validator("vault", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        path = path.expanduser()
+        if not path.is_absolute():
+            raise ValueError("must be an absolute path")
+        return path
+
+
+def config_path(role: Role, given: Path | None = None) -> Path:
+    """Where the configuration lies: `--config`, `$NIGHTDESK_CONFIG`, or the user's own folder."""
+    if given:
+        return given
+    if from_environment := os.environ.get("NIGHTDESK_CONFIG"):
+        return Path(from_environment)
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "nightdesk" / f"{role}.toml"
+
+
+def state_path(role: Role, config: Path) -> Path:
+    """Where the agent keeps what must not be in the vault (journal, keys, seen mail).
+
+    `$STATE_DIRECTORY` under systemd; beside a configuration file outside the usual place
+    (`<file>.state/`), so that two desks on one machine stay apart; else the user's state folder.
+    """
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0])
+    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nightdesk"
+    if config.parent != usual:
+        return config.with_name(config.name + ".state")
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "nightdesk" / role
+
+
+def load(path: Path) -> Settings:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: it is missing, no TOML, or holds a wrong value or an unknown key.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as e:
+        raise ConfigError(
+            "there is no configuration yet",
+            remedy="Run `init` of the same command first, or name the file with --config",
+            where=str(path),
+        ) from e
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(
+            f"the configuration cannot be read ({e})",
+            remedy="Check that it is a UTF-8 text file that you may read",
+            where=str(path),
+        ) from e
+    try:
+        return parse(tomllib.loads(text), str(path))
+    except tomllib.TOMLDecodeError as e:
+        raise ConfigError(
+            f"the configuration is not valid TOML ({e})",
+            remedy="Correct the line it names",
+            where=str(path),
+        ) from e
+
+
+def parse(values: dict[str, Any], where: str) -> Settings:
+    """Check configuration values.
+
+    Raises:
+        ConfigError: names the first key that is wrong or unknown.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as e:
+        first = e.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        unknown = first["type"] == "extra_forbidden"
+        raise ConfigError(
+            f"unknown key `{key}`" if unknown else f"`{key}`: {first['msg']}",
+            remedy="Remove it or correct its spelling; docs/configuration.md lists every key"
+            if unknown
+            else "Correct this value; docs/configuration.md describes it",
+            where=where,
+        ) from e
+
+
+def credential(name: str) -> str | None:
+    """Look a credential up by name: systemd's folder, then the environment, then the keyring.
+
+    Args:
+        name: letters, digits, `_` and `-`, for example `smtp_password`. In the environment it
+            is `NIGHTDESK_<NAME>`; in the keyring the service is `nightdesk`.
+
+    Returns:
+        The secret without its final line break, or None where nobody has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no credential name", remedy="Use letters, digits, _ and - only"
+        )
+    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
+        file = Path(folder) / name
+        if file.is_file():
+            return file.read_text("utf-8").rstrip("\r\n")
+    variable = "NIGHTDESK_" + name.upper().replace("-", "_")
+    if (value := os.environ.get(variable)) is not None:
+        return value
+    return _from_keyring(name)
+
+
+def _from_keyring(name: str) -> str | None:
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError:
+        return None
+    try:
+        return keyring.get_password("nightdesk", name)
+    except KeyringError:  # a machine without a desktop has no keyring
+        return None

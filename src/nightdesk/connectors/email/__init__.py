@@ -1,0 +1,1 @@
+"""E-mail: reading mailboxes, building and parsing messages, submitting over SMTP."""

@@ -1,0 +1,212 @@
+"""The laptop's agent: carries out approvals, shows what waits, keeps the dashboard.
+
+Approvals come first in every pass and need no hub: they work with the network gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from nightdesk.errors import HubUnreachable, NightdeskError, SyncHalted, Transient
+from nightdesk.local_agent.dashboard import Health, moment, render
+from nightdesk.local_agent.executor import Executor
+from nightdesk.local_agent.inbox import take_in
+from nightdesk.local_agent.journal import Journal
+from nightdesk.local_agent.review import Reviewer
+from nightdesk.local_agent.sending import Sender
+from nightdesk.local_agent.skills import HANDLERS
+from nightdesk.local_agent.updates import UpdateLog
+from nightdesk.local_agent.view import Attention, attention, gather
+from nightdesk.policy import Role, Zone
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import drafting_for, engine_for
+from nightdesk.skills.drafting import tell_failure, wants_draft
+from nightdesk.skills.manifest import load_skills, skills_root
+from nightdesk.skills.registry import Registry
+from nightdesk.skills.shared import claimable
+from nightdesk.sync.engine import CycleReport
+from nightdesk.vault import claims, files
+from nightdesk.vault.documents import read_task
+from nightdesk.vault.files import move
+from nightdesk.vault.layout import DASHBOARD, Folder, done_path
+from nightdesk.vault.scan import notes_in, read
+
+log = structlog.get_logger()
+
+_QUIET_PATHS = (DASHBOARD, "Logs/")
+"""Written by Local in answer to changes; they are no news themselves."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class LocalAgent:
+    """The laptop half of the desk.
+
+    Args:
+        desk: settings, vault and state folder.
+        clock: the present moment, UTC.
+    """
+
+    def __init__(self, desk: Desk, clock: Callable[[], datetime] = _now) -> None:
+        self._desk = desk
+        self._vault = desk.vault
+        self._clock = clock
+        self._registry = Registry(Role.LOCAL, load_skills(skills_root()), HANDLERS)
+        self.journal = Journal(desk.state / "journal.sqlite")
+        self._sender = Sender(desk)
+        self._executor = Executor(
+            self.journal, desk.vault, desk.settings, self._sender, clock=clock
+        )
+        self._reviewer = Reviewer(self.journal, desk.vault, desk.settings, clock=clock)
+        self.engine = engine_for(
+            desk, incoming=self._reviewer.incoming, withhold=self._executor.withhold
+        )
+        self._drafting = drafting_for(desk, clock)
+        self._updates = UpdateLog(desk.state)
+        self._sync_state = Health("Hub", well=True, state="not asked yet")
+        self._last_change: datetime | None = None
+        self._troubles: dict[str, list[Attention]] = {}
+        self._given_up: dict[str, bytes] = {}
+
+    def open(self) -> None:
+        """Take the vault, and look at what a crash may have left in doubt."""
+        self.engine.open()
+        self._executor.recover()
+        if self._desk.settings.email.smtp:
+            self._sender.warm_up()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._sender.close()
+        self.engine.close()
+        self.journal.close()
+
+    def one_pass(self) -> float:
+        """Execute, take in, sync, review, plan, show.
+
+        Returns:
+            Seconds until the next pass is due without any signal.
+        """
+        pauses = [self._desk.settings.hub.poll_seconds]
+        report = self._registry.run(
+            "local-execute-approved", executor=self._executor, now=self._clock()
+        )
+        if report.waiting_until is not None:
+            pauses.append(report.waiting_until)
+        _, refused, soonest = take_in(self._vault)
+        self._troubles["inbox"] = [attention(e) for e in refused]
+        if soonest is not None:
+            pauses.append(soonest)
+        self._reviewer.adopt_pending()
+        halted = self._sync()
+        _, broken = self._registry.run("local-merge-updates", log=self._updates, vault=self._vault)
+        self._troubles["updates"] = [attention(e) for e in broken]
+        self._plan_requests()
+        self._show()
+        if not halted:
+            self._sync()
+            self._show()
+        return max(0.05, min(pauses))
+
+    def _sync(self) -> bool:
+        """One cycle; returns whether sync is halted until a person has looked."""
+        try:
+            report: CycleReport = self._registry.run("sync-vault", engine=self.engine)
+        except SyncHalted as e:
+            log.error("sync is halted", what=e.what, remedy=e.remedy)
+            self._sync_state = Health("Sync", well=False, state=f"halted: {e.what}. {e.remedy}")
+            return True
+        except Transient:
+            raise
+        except NightdeskError as e:
+            log.error("sync failed", what=e.what, remedy=e.remedy)
+            self._sync_state = Health("Sync", well=False, state=str(e))
+            return True
+        if report.offline:
+            if self._sync_state.well:
+                since = moment(self._clock())
+                state = f"the hub cannot be reached since {since}; work goes on, sync catches up"
+                self._sync_state = Health("Sync", well=False, state=state)
+        else:
+            moved = [p for p in (*report.pulled, *report.pushed) if not p.startswith(_QUIET_PATHS)]
+            if moved:
+                self._last_change = self._clock()
+            last = f"last change {moment(self._last_change)}" if self._last_change else "up to date"
+            self._sync_state = Health("Sync", well=True, state=last)
+        self._troubles["held back"] = [
+            Attention(h.path, f"stays on this laptop: {h.reason}") for h in report.held_back
+        ]
+        self._troubles["refused"] = [
+            Attention(r.path, f"refused from the hub: {r.reason}") for r in report.refused
+        ]
+        self._troubles["conflicts"] = [
+            Attention(path, "two versions met; the other one is kept in this copy")
+            for path in report.conflicts
+        ] or self._troubles.get("conflicts", [])
+        return False
+
+    def _plan_requests(self) -> None:
+        tasks, _ = claimable(self._vault, Role.LOCAL, self._desk.settings.name)
+        paths = [path for path, task in tasks if task.zone is Zone.GENERAL]
+        if paths:
+            try:
+                self._registry.run("claim-task", engine=self.engine, paths=paths)
+            except HubUnreachable:
+                # Without the hub the laptop goes on by itself; the merge decides later.
+                for path in paths:
+                    claims.claim(self._vault, path, self._desk.settings.name)
+        mine = f"{Folder.IN_PROGRESS}/{self._desk.settings.name}"
+        troubles: list[Attention] = []
+        for place in notes_in(self._vault, mine):
+            try:
+                data = read(self._vault, place.path)
+                task = read_task(data, place.path)
+                if self._given_up.get(place.name) == data or not wants_draft(self._vault, task):
+                    continue
+                cards = self._registry.run("plan-request", desk=self._drafting, task=task)
+            except FileNotFoundError:
+                continue
+            except Transient:
+                raise
+            except NightdeskError as e:
+                troubles.append(attention(e, place.path))
+                tell_failure(self._drafting, place.stem, e)
+                self._given_up[place.name] = data
+                continue
+            if not cards:
+                done = done_path(task.id, self._clock())
+                move(self._vault / place.path, self._vault / done)
+        self._troubles["plans"] = troubles
+        self._reviewer.adopt_pending()
+
+    def _show(self) -> None:
+        view = gather(
+            self._vault,
+            self.journal,
+            updates=self._updates.newest(),
+            troubles=[a for found in self._troubles.values() for a in found],
+            health=(
+                Health(f"Laptop ({self._desk.settings.name})", well=True, state="working"),
+                self._sync_state,
+                self._cloud_health(),
+            ),
+        )
+        files.write(self._vault / DASHBOARD, render(view))
+
+    def _cloud_health(self) -> Health:
+        beat = self.engine.heartbeat("cloud")
+        if beat is None:
+            return Health("Cloud", well=False, state="not seen yet")
+        silent = (time.monotonic() - beat.changed_at) / 60
+        limit = self._desk.settings.sync.silent_after_minutes
+        if silent > limit and self._sync_state.well:
+            return Health("Cloud", well=False, state=f"silent since {beat.status.get('at', '?')}")
+        if beat.status.get("state") == "trouble":
+            return Health("Cloud", well=False, state=beat.status.get("what", "in trouble"))
+        return Health("Cloud", well=True, state="working")

@@ -1,0 +1,175 @@
+"""The person's other two answers: a move to Rejected/, and none at all (the card expires)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+
+from nightdesk.config import Settings
+from nightdesk.local_agent.found import Found
+from nightdesk.local_agent.intake import Intake
+from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.projection import Projection
+from nightdesk.local_agent.round import Round, Sightings
+from nightdesk.local_agent.states import Event, State
+from nightdesk.vault.documents import (
+    DRAFT_END,
+    DRAFT_HEADING,
+    FEEDBACK_HEADING,
+    section,
+    stamp,
+)
+
+FEEDBACK_SECONDS = 300.0
+"""How long a rejected card stays in Rejected/ so that feedback can still be typed."""
+
+TYPING_SECONDS = 15.0
+"""Feedback that appears after the move is taken when it has not changed for so long."""
+
+MAX_FEEDBACK_CHARACTERS = 4_000
+_TICKS = re.compile(r"(`{3,})")
+
+
+class Answers:
+    """Takes rejections with their feedback, and lets unanswered cards expire."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        settings: Settings,
+        projection: Projection,
+        intake: Intake,
+        sightings: Sightings,
+        clock: Callable[[], datetime],
+        feedback_seconds: float,
+    ) -> None:
+        self._journal = journal
+        self._quiet = settings.approval.quiet_seconds
+        self._projection = projection
+        self._intake = intake
+        self._sightings = sightings
+        self._clock = clock
+        self._window = feedback_seconds
+        self._first: dict[str, tuple[float, str]] = {}
+
+    def rejections(self, turn: Round) -> None:
+        """Look through Rejected/ once."""
+        for found in turn.rejected:
+            if found.kind == "question":
+                continue
+            since = self._sightings.since(found, turn.now)
+            if not turn.due(since + self._quiet):
+                continue
+            turn.judged.add((found.path, found.sha))
+            row = self._journal.get(found.id)
+            if found.fault:
+                self._intake.refuse(found, str(found.fault), turn)
+            elif row is None:
+                reason = "this laptop does not know this card; nothing was done. Delete it"
+                self._intake.refuse(found, reason, turn)
+            elif row.state is State.CARDED:
+                feedback = feedback_of(found)
+                self._journal.change(
+                    row,
+                    Event.REJECT,
+                    self._clock(),
+                    detail=f"moved to {found.path}",
+                    path=found.path,
+                    reason="",
+                )
+                self._first[row.id] = (turn.now, feedback)
+        self._taken_back(turn)
+
+    def settle(self, turn: Round) -> None:
+        """Show rejected cards whose time for feedback is over, and expired ones."""
+        lying = {found.id: found for found in turn.rejected if not found.fault}
+        for row in self._journal.rows({State.REJECTED, State.EXPIRED}):
+            if row.projected:
+                continue
+            if row.state is State.EXPIRED:
+                lines = [
+                    f"Expired: {stamp(row.expires or row.updated)}. Nothing was sent.",
+                    f"For a new draft, move [[{row.task}]] back to Needs_Action/.",
+                ]
+                self._projection.closed(row, "expired", lines)
+            else:
+                self._settle_rejected(row, lying.get(row.id), turn)
+
+    def expire(self, turn: Round) -> None:
+        """Let cards expire that nobody has answered in time."""
+        now = self._clock()
+        answered = {found.id for found in (*turn.approved, *turn.rejected)}
+        for row in self._journal.rows({State.CARDED}):
+            if row.expires is None:
+                continue
+            if row.expires > now:
+                turn.deadlines.append(turn.now + (row.expires - now).total_seconds())
+            elif row.id not in answered or any(f.id == row.id for f in turn.approved):
+                self._expire(row, turn)
+
+    def _expire(self, row: Row, turn: Round) -> None:
+        self._journal.change(
+            row, Event.EXPIRE, self._clock(), reason="Expired: nobody answered in time"
+        )
+        turn.notices.append(f"{row.id} has expired. Nothing was sent.")
+
+    def _settle_rejected(self, row: Row, found: Found | None, turn: Round) -> None:
+        feedback = feedback_of(found) if found else ""
+        first, at_once = self._first.setdefault(row.id, (turn.now, feedback))
+        if found and feedback:
+            quiet = self._quiet if feedback == at_once else TYPING_SECONDS
+            ready = self._sightings.since(found, turn.now) + quiet
+        else:
+            ready = first + self._window if found else turn.now
+        if not turn.due(ready):
+            return
+        lines = [f"Rejected: {stamp(row.updated)}. Nothing was sent."]
+        if feedback:
+            lines.append(f"With feedback: [[{row.task}]] went back for a new draft.")
+        if self._projection.closed(row, "rejected", lines, feedback):
+            self._first.pop(row.id, None)
+
+    def _taken_back(self, turn: Round) -> None:
+        # Back in Pending_Approval/ while feedback could still be typed: undecided again.
+        for row in self._journal.rows({State.REJECTED}):
+            if row.projected or any(found.id == row.id for found in turn.rejected):
+                continue
+            for found in turn.pending:
+                if found.id == row.id:
+                    detail = f"moved back to {found.path}"
+                    self._journal.change(
+                        row, Event.WITHDRAW, self._clock(), detail=detail, path=found.path
+                    )
+                    turn.notices.append(f"{row.id}: {detail}; it waits for your answer again.")
+                    break
+
+
+def feedback_of(found: Found) -> str:
+    """What the person wrote about a card: the `feedback` property, or the text under its heading.
+
+    The draft and everything inside a fence is somebody else's text and is not looked at.
+    """
+    typed = found.note.get("feedback").strip()
+    if not typed and not found.fault:
+        typed = section(_own_words(found.note.text), FEEDBACK_HEADING)
+    return typed[:MAX_FEEDBACK_CHARACTERS]
+
+
+def _own_words(text: str) -> str:
+    kept: list[str] = []
+    fence, draft = "", False
+    for line in text.replace("\r\n", "\n").split("\n"):
+        ticks = _TICKS.match(line)
+        if fence:
+            if line.rstrip() == "`" * len(line.rstrip()) and len(line.rstrip()) >= len(fence):
+                fence = ""
+        elif draft:
+            draft = line != DRAFT_END
+        elif line == DRAFT_HEADING:
+            draft = True
+        elif ticks:
+            fence = ticks.group(1)
+        else:
+            kept.append(line)
+    return "\n".join(kept)

@@ -1,0 +1,227 @@
+"""`agent-local`: the command of the laptop half."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nightdesk.errors import UsageError
+from nightdesk.local_agent import answers, setup
+from nightdesk.policy import Role
+from nightdesk.runtime.command import (
+    ConfigOption,
+    JsonOption,
+    VerboseOption,
+    new_app,
+    open_desk,
+    print_json,
+    run_app,
+)
+from nightdesk.runtime.shown import show_checks, show_skills, show_table
+from nightdesk.supervise import logs
+
+app = new_app(
+    "agent-local",
+    "Nightdesk's laptop half: shows what waits, and carries out what you approve, once.",
+)
+IdArgument = Annotated[str, typer.Argument(help="The note's id, or how it begins.")]
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help="Keep everything in this folder.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Approve without asking.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the whole desk on this machine: a mail comes, a draft waits, you approve, it is sent."""
+    from nightdesk.local_agent.demo import run_demo
+
+    logs.configure()
+    raise typer.Exit(run_demo(directory, approve_alone=yes, as_json=as_json))
+
+
+@app.command()
+def init(
+    config: ConfigOption = None,
+    vault: Annotated[Path | None, typer.Option(help="Folder of the vault.")] = None,
+    hub: Annotated[str | None, typer.Option(help="The hub: a path, ssh or https URL.")] = None,
+    name: Annotated[str, typer.Option(help="The agent's name in the vault.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Your e-mail address.")] = None,
+    user: Annotated[str, typer.Option(help="Your name, for signing drafts.")] = "",
+    smtp: Annotated[str | None, typer.Option(help="Your mail server, HOST:PORT.")] = None,
+    smtp_user: Annotated[str, typer.Option(help="Login name at the mail server.")] = "",
+    trust_cloud: Annotated[
+        list[Path] | None, typer.Option(help="File with the cloud's public key; repeatable.")
+    ] = None,
+    non_interactive: Annotated[bool, typer.Option(help="Ask nothing.")] = False,
+) -> None:
+    """Set the laptop up: begin the vault and its hub, write the configuration, make a key."""
+    setup.init(
+        given_config=config,
+        vault=vault,
+        hub=hub,
+        name=name,
+        address=address,
+        user=user,
+        smtp=smtp,
+        smtp_user=smtp_user,
+        trusted=trust_cloud or [],
+        unattended=non_interactive,
+    )
+
+
+@app.command()
+def run(
+    config: ConfigOption = None,
+    once: Annotated[bool, typer.Option("--once", help="One pass, then exit.")] = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Run the agent: execute what is approved, sync, show, until stopped."""
+    from nightdesk.local_agent.agent import LocalAgent
+    from nightdesk.runtime.daemon import serve
+
+    logs.configure(verbose=verbose)
+    desk = open_desk(Role.LOCAL, config)
+    serve(desk, LocalAgent(desk), once=once)
+
+
+@app.command()
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show what waits, what is held back or refused, and whether the agent runs."""
+    from nightdesk.local_agent.journal import Journal
+    from nightdesk.runtime.status import status_of
+
+    desk = open_desk(Role.LOCAL, config)
+    with Journal(desk.state / "journal.sqlite") as journal:
+        refusals = [{"path": r.path, "reason": r.reason} for r in journal.refusals()]
+    found = status_of(desk) | {"refused": refusals}
+    if as_json:
+        print_json(found)
+        return
+    for key, value in found.items():
+        if isinstance(value, list):
+            typer.echo(f"{key.replace('_', ' ')}: {len(value)}")
+            for item in value:
+                typer.echo(f"  {item['path']}: {item['reason']}")
+        else:
+            typer.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+@app.command()
+def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check everything that a new set-up gets wrong, and say what to do."""
+    from nightdesk.local_agent.doctor import checks
+
+    desk = open_desk(Role.LOCAL, config, check_vault=False)
+    show_checks(checks(desk), as_json=as_json)
+
+
+@app.command()
+def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List what waits for you."""
+    desk = open_desk(Role.LOCAL, config)
+    found = answers.waiting(desk.vault)
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": w.place.stem,
+                    "path": w.place.path,
+                    "action": w.card.action.NAME if w.card else "",
+                    "summary": w.card.action.summary() if w.card else w.fault,
+                    "warnings": list(w.card.warnings) if w.card else [],
+                    "expires": w.card.expires if w.card else None,
+                }
+                for w in found
+            ]
+        )
+        return
+    if not found:
+        typer.echo("Nothing waits for you.")
+        return
+    show_table(
+        ("id", "what", "warnings"),
+        [
+            (
+                w.place.stem,
+                w.card.action.summary() if w.card else w.fault,
+                str(len(w.card.warnings)) if w.card else "",
+            )
+            for w in found
+        ],
+    )
+
+
+@app.command()
+def show(note_id: IdArgument, config: ConfigOption = None) -> None:
+    """Print a waiting note as it stands."""
+    desk = open_desk(Role.LOCAL, config)
+    place = answers.find(desk.vault, note_id)
+    typer.echo((desk.vault / place.path).read_text("utf-8"))
+
+
+@app.command()
+def approve(note_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Approve a waiting note: moves it to Approved/."""
+    desk = open_desk(Role.LOCAL, config)
+    _moved(answers.approve(desk.vault, note_id), as_json=as_json)
+
+
+@app.command()
+def reject(
+    note_id: IdArgument,
+    feedback: Annotated[
+        str, typer.Option("--feedback", "-f", help="What to do better; asks for a new draft.")
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Decline a waiting note: moves it to Rejected/."""
+    desk = open_desk(Role.LOCAL, config)
+    _moved(answers.reject(desk.vault, note_id, feedback), as_json=as_json)
+
+
+def _moved(path: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ok": True, "path": path})
+    else:
+        typer.echo(f"Moved to {path}. The running agent takes it from there.")
+
+
+@app.command()
+def skills(as_json: JsonOption = False) -> None:
+    """List the skills of the laptop's agent."""
+    from nightdesk.local_agent.skills import HANDLERS
+    from nightdesk.skills.manifest import load_skills, skills_root
+    from nightdesk.skills.registry import Registry
+
+    show_skills(Registry(Role.LOCAL, load_skills(skills_root()), HANDLERS), as_json=as_json)
+
+
+@app.command()
+def mcp(
+    server: Annotated[str, typer.Argument(help="Which server: email.")],
+    config: ConfigOption = None,
+) -> None:
+    """Serve all tools over MCP on standard input and output; sending asks for a receipt."""
+    from nightdesk.mcp_servers.email import full
+    from nightdesk.mcp_servers.email.context import context_for
+    from nightdesk.mcp_servers.stdio import run_stdio
+
+    if server != "email":
+        raise UsageError(f"there is no MCP server {server!r}", remedy="Known servers: email")
+    desk = open_desk(Role.LOCAL, config)
+    run_stdio(full.make_server(context_for(desk.settings, desk.state)))
+
+
+def main() -> None:
+    """Entry point of `agent-local`."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""`agent-local doctor`: the shared checks, and those of the laptop alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nightdesk.config import credential
+from nightdesk.connectors.email.smtp import SmtpServer, check_login
+from nightdesk.errors import NightdeskError
+from nightdesk.local_agent.journal import Journal
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.doctor import shared_checks
+from nightdesk.runtime.shown import Check
+
+
+def checks(desk: Desk) -> Iterator[Check]:
+    """Look at everything, one check after the other."""
+    yield from shared_checks(desk)
+    yield _mail_server(desk)
+    yield _journal(desk)
+    known = len(desk.settings.trusted)
+    remedy = "Run `agent-local init --trust-cloud FILE` with the line that agent-cloud init printed"
+    yield Check("trusted keys", bool(known) or None, f"{known} known", "" if known else remedy)
+
+
+def _mail_server(desk: Desk) -> Check:
+    email = desk.settings.email
+    name = "mail server"
+    if not email.smtp:
+        return Check(name, None, "none is set", "Set `smtp` in [email] to send what you approve")
+    if not email.address:
+        return Check(name, False, "no sender", "Set `address` in [email]")
+    try:
+        server = SmtpServer.parse(
+            email.smtp,
+            user=email.smtp_user,
+            password=credential("smtp_password") or "",
+            timeout=min(10.0, email.smtp_timeout_seconds),
+        )
+        check_login(server)
+    except NightdeskError as e:
+        return Check(name, False, str(e.what), e.remedy)
+    return Check(name, True, f"{email.smtp} takes mail from {email.address}")
+
+
+def _journal(desk: Desk) -> Check:
+    try:
+        with Journal(desk.state / "journal.sqlite") as journal:
+            return Check("journal", True, f"{journal.verify_chain()} entries, unbroken")
+    except NightdeskError as e:
+        return Check("journal", False, e.what, e.remedy)

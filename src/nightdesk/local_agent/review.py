@@ -1,0 +1,300 @@
+"""The review: a proposal becomes a card that Local wrote, before a person can see it.
+
+The bytes of a proposal never reach the vault. They are parsed strictly, checked, and the
+card is written anew from the parsed values with warnings on top (DESIGN section 6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from nightdesk.config import Settings
+from nightdesk.errors import NoteError
+from nightdesk.local_agent.checks import warnings_for
+from nightdesk.local_agent.found import Found, find_done, find_task, look
+from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.rewrite import replace_unchanged
+from nightdesk.local_agent.states import Event, State
+from nightdesk.policy import LOCAL_ONLY_ZONES
+from nightdesk.vault import files, scan
+from nightdesk.vault.documents import Card, Task, read_card, read_task, unfence
+from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
+
+MAX_ORIGINAL_CHARACTERS = 40_000
+_CUT = "\n… (cut here; the whole text is in the task)"
+_QUESTION_ID = re.compile(r"-question(-\d+)?$")
+
+
+def no_crash(point: str) -> None:
+    """The crash point that does nothing; tests pass one that kills the process."""
+
+
+class Reviewer:
+    """Writes the cards.
+
+    Args:
+        journal: its folder also holds `quarantine/`, the evidence of refused proposals.
+        vault: the vault's root.
+        clock: the present moment, aware.
+        crash: called with the name of each crash point (recipes/security.md section 3).
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        vault: Path,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        crash: Callable[[str], None] = no_crash,
+    ) -> None:
+        self._journal = journal
+        self._vault = vault
+        self._settings = settings
+        self._clock = clock
+        self._crash = crash
+
+    def incoming(self, path: str, data: bytes) -> bytes | None:
+        """Review a proposal that came from the hub; sync calls this before it writes the file.
+
+        Asked again for the same proposal it gives the same card. A different proposal for an
+        id that is known is refused, and what is there stays.
+
+        Args:
+            path: vault-relative, in `Pending_Approval/`.
+            data: the proposal as it came.
+
+        Returns:
+            The card to write instead, or None if nothing may be written.
+        """
+        place = place_of(path)
+        proposal = sha256(data)
+        row = self._journal.get(_storable(place.stem))
+        if row is not None:
+            return self._known(row, path, proposal)
+        try:
+            card = self._checked(data, place, from_hub=True)
+            written, expires = self._written(card, path)
+        except NoteError as e:
+            self._quarantine(place, data, str(e))
+            return None
+        self._crash("K0")
+        self._add(card, path, proposal, written, expires)
+        self._crash("K1")
+        return written
+
+    def adopt_pending(self) -> list[str]:
+        """Review what appeared in `Pending_Approval/` on this disk, and refresh untouched cards.
+
+        A note that cannot be read as a card stays where it is and is shown with the reason.
+
+        Returns:
+            The ids of the cards that are new.
+        """
+        adopted = []
+        pending = look(self._vault, Folder.PENDING)
+        for found in pending:
+            if found.kind == "question":
+                continue
+            row = self._journal.get(found.id)
+            if row is None:
+                adopted += self.adopt(found)
+            elif row.state is State.CARDED:
+                self._refresh(found, row)
+            elif not _is_moving(row):
+                self._refuse(found, f"{found.id} was already {_ENDED[row.state]}. Delete this note")
+        self._clear_settled({found.path: found.sha for found in pending})
+        return adopted
+
+    def adopt(self, found: Found, *extra: str) -> list[str]:
+        """Review one note in `Pending_Approval/` that the journal does not know.
+
+        Args:
+            extra: further warnings to put first.
+
+        Returns:
+            Its id, or nothing if it was refused.
+        """
+        try:
+            if found.fault:
+                raise found.fault
+            card = self._checked(found.data, found.place, from_hub=False)
+            written, expires = self._written(card, found.path, extra=extra)
+        except NoteError as e:
+            self._refuse(found, str(e))
+            return []
+        self._crash("K0")
+        self._add(card, found.path, found.sha, written, expires)
+        self._crash("K1")
+        replace_unchanged(self._vault / found.path, found.data, written)
+        self._crash("K2")
+        return [card.id]
+
+    def task_of(self, task: str) -> Task | None:
+        """The task with this id, open or finished; None where it is missing or unreadable."""
+        path = find_task(self._vault, task) or find_done(self._vault, task)
+        if path is None:
+            return None
+        try:
+            return read_task(scan.read(self._vault, path), path)
+        except (NoteError, FileNotFoundError):
+            return None
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _checked(self, data: bytes, place: Place, *, from_hub: bool) -> Card:
+        card = read_card(data, place.path)
+        fault = ""
+        if place.folder is not Folder.PENDING:
+            fault = "a card must come in Pending_Approval/"
+        elif card.id != place.stem:
+            fault = f"the card's id is {card.id!r}, but the file is named {place.stem!r}"
+        elif place.group and place.group.casefold() != card.zone:
+            fault = f"the card's zone is {card.zone}, but it lies in the folder {place.group}"
+        elif from_hub and card.zone in LOCAL_ONLY_ZONES:
+            fault = f"cards of the zone {card.zone} are made on this laptop only"
+        elif _QUESTION_ID.search(card.id):
+            fault = "ids that end in -question are kept for Nightdesk's own questions"
+        if fault:
+            raise NoteError(fault, remedy="It was not taken; draft it again", where=place.path)
+        return card
+
+    def _written(
+        self, card: Card, path: str, *, row: Row | None = None, extra: tuple[str, ...] = ()
+    ) -> tuple[bytes, datetime]:
+        now = self._clock()
+        expires = row.expires if row else None
+        expires = expires or now + timedelta(hours=self._settings.approval.expire_hours)
+        task = self.task_of(card.task)
+        original = (unfence(task.body) or task.body) if task else card.original
+        if len(original) > MAX_ORIGINAL_CHARACTERS:
+            original = original[:MAX_ORIGINAL_CHARACTERS] + _CUT
+        email = self._settings.email
+        full = card.model_copy(
+            update={
+                "created": min(card.created or now, now),
+                "expires": expires,
+                "warnings": (*extra, *warnings_for(card, task, [email.address, *email.aliases])),
+                "original": original.strip("\n"),
+            }
+        )
+        return _proven(full, path), expires
+
+    def _add(self, card: Card, path: str, proposal: str, written: bytes, expires: datetime) -> None:
+        self._journal.add(
+            Event.CARD,
+            self._clock(),
+            action_id=card.id,
+            task=card.task,
+            action=card.action.NAME,
+            zone=str(card.zone),
+            path=path,
+            proposal_sha=proposal,
+            card=written,
+            expires=expires,
+        )
+
+    def _known(self, row: Row, path: str, proposal: str) -> bytes | None:
+        if row.state is State.CARDED and proposal in {row.proposal_sha, row.card_sha}:
+            return row.card
+        if row.state is State.QUARANTINED and proposal == row.proposal_sha:
+            return None
+        if proposal not in {row.proposal_sha, row.card_sha}:
+            reason = f"another proposal for {row.id}, which is known already; what is here stays"
+            self._journal.refuse(path, proposal, reason, self._clock(), lasting=True)
+        elif not _is_moving(row):
+            reason = f"{row.id} was already {_ENDED[row.state]}; it is not shown again"
+            self._journal.refuse(path, proposal, reason, self._clock(), lasting=True)
+        return None
+
+    def _refresh(self, found: Found, row: Row) -> None:
+        """Finish or renew a card that nobody has touched; one that a person changed is theirs."""
+        if found.sha not in {row.card_sha, row.proposal_sha}:
+            return
+        target = row.card
+        try:
+            card = read_card(row.card, found.path)
+            if self.task_of(card.task) is not None:
+                target, _ = self._written(card, found.path, row=row)
+        except NoteError:
+            return
+        if target != found.data:
+            if not replace_unchanged(self._vault / found.path, found.data, target):
+                return
+            self._crash("K2")
+        if target != row.card:
+            self._journal.change(
+                row, Event.REVISE, self._clock(), card=target, card_sha=sha256(target)
+            )
+
+    def _quarantine(self, place: Place, data: bytes, reason: str) -> None:
+        evidence = self._journal.path.parent / "quarantine"
+        evidence.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            files.create(evidence / f"{sha256(data)}.md", data, mode=0o600)
+        self._journal.add(
+            Event.QUARANTINE,
+            self._clock(),
+            action_id=_storable(place.stem),
+            path=_storable(place.path),
+            proposal_sha=sha256(data),
+            zone=place.group if place.group.isascii() else "",
+            reason=reason,
+        )
+
+    def _refuse(self, found: Found, reason: str) -> None:
+        self._journal.refuse(found.path, found.sha, reason, self._clock())
+
+    def _clear_settled(self, now: dict[str, str]) -> None:
+        settled = [
+            refusal.path
+            for refusal in self._journal.refusals(lasting=False)
+            if place_of(refusal.path).folder is Folder.PENDING
+            and now.get(refusal.path) != refusal.sha
+        ]
+        if settled:
+            self._journal.clear_refusals(settled, self._clock())
+
+
+_ENDED = {
+    State.DONE: "carried out",
+    State.REJECTED: "rejected",
+    State.EXPIRED: "expired",
+    State.SUPERSEDED: "replaced by a newer draft",
+    State.QUARANTINED: "refused as a proposal",
+}
+
+
+def _is_moving(row: Row) -> bool:
+    # Between two folders by the executor's own doing; its projection puts the note right.
+    return row.state not in _ENDED or (row.state is State.REJECTED and not row.projected)
+
+
+def _proven(card: Card, path: str) -> bytes:
+    """Write a card and prove that reading it gives the same action back."""
+    try:
+        data = card.note()
+    except UnicodeEncodeError as e:
+        raise NoteError(
+            "the proposal holds characters that cannot be written",
+            remedy="It was not taken; draft it again",
+            where=path,
+        ) from e
+    if len(data) > MAX_NOTE_BYTES and card.original:
+        return _proven(card.model_copy(update={"original": _CUT.strip()}), path)
+    back = read_card(data, path)
+    same = back.action.canonical() == card.action.canonical()
+    if not same or (back.id, back.task, back.zone) != (card.id, card.task, card.zone):
+        raise NoteError(
+            "the card would not say what the proposal says",
+            remedy="It was not taken; draft it again",
+            where=path,
+        )
+    return data
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

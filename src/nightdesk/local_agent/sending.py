@@ -1,0 +1,58 @@
+"""How the executor's one call leaves: through the laptop's own MCP server, with a receipt."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from nightdesk.mcp_servers.client import ServerProcess
+from nightdesk.mcp_servers.receipts import Receipts
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import passed_environment
+
+
+class Sender:
+    """Full MCP servers, kept warm, one process each."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._receipts = Receipts(desk.state)
+        self._timeout = desk.settings.email.smtp_timeout_seconds + 30.0
+        self._servers = {
+            name: ServerProcess(
+                name,
+                [
+                    *(sys.executable, "-m", "nightdesk.local_agent.cli", "mcp", name),
+                    *("--config", str(desk.config_file)),
+                ],
+                passed_environment(),
+            )
+            for name in ("email",)
+        }
+
+    def warm_up(self) -> None:
+        """Start the servers before the first approval needs them."""
+        for server in self._servers.values():
+            server.start()
+
+    def __call__(self, tool: str, arguments: dict[str, Any], action_id: str) -> dict[str, Any]:
+        """Call a full tool once.
+
+        Args:
+            tool: "server/tool", for example "email/send_email".
+            arguments: exactly what was approved.
+            action_id: what the receipt is for.
+
+        Raises:
+            NotSent: certain that nothing left.
+            OutcomeUnknown: nobody can know from here.
+        """
+        server, _, name = tool.partition("/")
+        receipt = self._receipts.issue(action_id, name, arguments)
+        return self._servers[server].call(
+            name, {**arguments, "receipt": receipt}, timeout=self._timeout
+        )
+
+    def close(self) -> None:
+        """Stop the servers; no process stays behind."""
+        for server in self._servers.values():
+            server.close()

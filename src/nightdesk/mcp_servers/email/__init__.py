@@ -1,0 +1,1 @@
+"""The e-mail server: `draft` for both agents, `full` (which can send) for the laptop."""

@@ -1,0 +1,1 @@
+"""What both commands share: the loop, the command frame, first set-up, the doctor."""

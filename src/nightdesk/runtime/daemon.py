@@ -1,0 +1,48 @@
+"""Running an agent as a daemon or for one pass; the same for both."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import structlog
+
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import watching
+from nightdesk.runtime.loop import Stop, run
+from nightdesk.vault.watch import Signal
+
+log = structlog.get_logger()
+
+
+class Agent(Protocol):
+    """What the loop needs of an agent."""
+
+    def open(self) -> None:
+        """Take the vault."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+    def one_pass(self) -> float:
+        """Do one pass; returns the seconds until the next is due."""
+
+
+def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
+    """Run an agent until it is asked to stop, or for one pass.
+
+    Args:
+        once: one pass, then return; its errors reach the caller.
+    """
+    wake = Signal()
+    stop = Stop(wake)
+    with stop.on_signals():
+        try:
+            agent.open()
+            log.info("started", agent=desk.settings.name, vault=str(desk.vault), once=once)
+            if once:
+                run(agent.one_pass, wake, stop, once=True)
+            else:
+                with watching(desk, wake):
+                    run(agent.one_pass, wake, stop)
+        finally:
+            agent.close()

@@ -1,0 +1,104 @@
+"""`doctor`: everything a new user gets wrong, each with its remedy. Nothing is changed."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+
+from nightdesk.connectors.email.maildir import MaildirMailbox
+from nightdesk.errors import NightdeskError
+from nightdesk.runtime.command import Desk
+from nightdesk.runtime.shown import Check
+from nightdesk.skills.model import make_model
+from nightdesk.sync.git import check_hub_url, git_version, probe_hub, vault_fault
+
+_MIN_GIT = (2, 34)
+_MIN_FREE_BYTES = 500 * 1024 * 1024
+
+
+def shared_checks(desk: Desk) -> Iterator[Check]:
+    """The checks that make sense on both machines, one after the other."""
+    yield Check("configuration", True, str(desk.config_file))
+    version = ".".join(str(n) for n in sys.version_info[:3])
+    yield Check("Python", sys.version_info >= (3, 11), version)
+    yield _git()
+    yield _state(desk)
+    yield _vault(desk)
+    yield _hub(desk)
+    yield _disk(desk)
+    if desk.settings.email.maildir:
+        yield _maildir(desk)
+    yield _model(desk)
+
+
+def _git() -> Check:
+    try:
+        version = git_version()
+    except NightdeskError as e:
+        return Check("git", False, e.what, e.remedy)
+    good = version >= _MIN_GIT
+    shown = ".".join(str(n) for n in version)
+    return Check("git", good, shown, "" if good else "Install git 2.34 or newer")
+
+
+def _state(desk: Desk) -> Check:
+    mode = stat.S_IMODE(desk.state.stat().st_mode)
+    if desk.state.resolve().is_relative_to(desk.vault.resolve()):
+        return Check(
+            "state folder", False, f"{desk.state} is inside the vault", "Move the configuration"
+        )
+    if mode & 0o077:
+        return Check(
+            "state folder", False, f"{desk.state} is open to others", f"chmod 700 {desk.state}"
+        )
+    return Check("state folder", True, str(desk.state))
+
+
+def _vault(desk: Desk) -> Check:
+    if not desk.vault.is_dir():
+        remedy = "Mount or restore it, or correct `vault` in the configuration"
+        return Check("vault", False, f"{desk.vault} does not exist", remedy)
+    fault = vault_fault(desk.vault)
+    if fault:
+        return Check("vault", False, fault.what, fault.remedy)
+    return Check("vault", True, str(desk.vault))
+
+
+def _hub(desk: Desk) -> Check:
+    try:
+        check_hub_url(desk.settings.hub.url)
+        probe_hub(desk.settings.hub.url)
+    except NightdeskError as e:
+        return Check("hub", False, str(e.what), e.remedy)
+    return Check("hub", True, desk.settings.hub.url)
+
+
+def _disk(desk: Desk) -> Check:
+    free = shutil.disk_usage(desk.state).free
+    good = free > _MIN_FREE_BYTES
+    shown = f"{free // 1024**2:,} MiB free"
+    return Check("disk", good or None, shown, "" if good else "Free some space")
+
+
+def _maildir(desk: Desk) -> Check:
+    assert desk.settings.email.maildir is not None
+    try:
+        mailbox = MaildirMailbox(desk.settings.email.maildir)
+        mailbox.check()
+        return Check("mailbox", True, f"{len(mailbox.entries())} messages")
+    except NightdeskError as e:
+        return Check("mailbox", False, str(e), e.remedy)
+
+
+def _model(desk: Desk) -> Check:
+    settings = desk.settings.model
+    if settings.provider == "outline":
+        remedy = "Drafts are outlines; set `provider` and `name` in [model] for real ones"
+        return Check("model", None, "no model is set", remedy)
+    try:
+        make_model(settings, desk.state)
+    except NightdeskError as e:
+        return Check("model", False, e.what, e.remedy)
+    return Check("model", True, f"{settings.provider}:{settings.name}")

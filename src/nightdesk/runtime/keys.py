@@ -1,0 +1,32 @@
+"""The agent's signing key: an Ed25519 SSH key in the state folder, made once by `init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from nightdesk.vault.files import create
+
+KEY_FILE = "signing_key"
+
+
+def signing_key(state: Path, agent: str) -> str:
+    """Make the key if there is none, and return its public line ("ssh-ed25519 AAAA… agent")."""
+    file = state / KEY_FILE
+    if file.exists():
+        private = serialization.load_ssh_private_key(file.read_bytes(), password=None)
+        assert isinstance(private, Ed25519PrivateKey)
+    else:
+        private = Ed25519PrivateKey.generate()
+        secret = private.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        create(file, secret, mode=0o600)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+    return f"{public.decode()} {agent}"

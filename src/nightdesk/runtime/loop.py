@@ -1,0 +1,94 @@
+"""The daemon's loop: wake on a signal or by time, do one pass, say how it went, stop cleanly.
+
+One pass is the same whether it is the first, the thousandth or the only one (`--once`).
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import structlog
+
+from nightdesk.errors import NightdeskError, Transient
+from nightdesk.supervise.notify import Readiness
+from nightdesk.vault.watch import Signal
+
+log = structlog.get_logger()
+
+BUGS_IN_A_ROW = 10
+"""After so many passes in a row that ended in a bug, the process ends and is restarted fresh."""
+
+Pass = Callable[[], float]
+"""One pass; returns the seconds after which the next one is due without any signal."""
+
+
+class Stop:
+    """The wish to stop, raised by SIGTERM or SIGINT; the running pass is finished first."""
+
+    def __init__(self, wake: Signal) -> None:
+        self.asked = threading.Event()
+        self._wake = wake
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Listen to SIGTERM and SIGINT; a second signal interrupts at once."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.asked.is_set():
+                raise KeyboardInterrupt
+            self.asked.set()
+            self._wake.set()
+
+        before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(one_pass: Pass, wake: Signal, stop: Stop, *, once: bool = False) -> None:
+    """Run passes until asked to stop.
+
+    A person's mistake or an outage is logged and the loop goes on; a bug is logged with its
+    trace and the loop goes on too, but not for ever.
+
+    Args:
+        one_pass: one pass of the work.
+        wake: raised by watchers and signals.
+        once: one pass, whose errors reach the caller, then return.
+    """
+    readiness = Readiness()
+    if once:
+        one_pass()
+        return
+    bugs = 0
+    try:
+        while not stop.asked.is_set():
+            pause, status = 2.0, "working"
+            try:
+                pause = one_pass()
+                bugs = 0
+            except Transient as e:
+                status = str(e)
+                log.warning("will try again", what=e.what, where=e.where, remedy=e.remedy)
+            except NightdeskError as e:
+                status = str(e)
+                log.error("needs a person", what=e.what, where=e.where, remedy=e.remedy)
+                pause = 5.0
+            except Exception:  # a bug in one pass must not stop the desk
+                bugs += 1
+                status = "a pass failed by a bug; see the log"
+                log.exception("a pass failed", in_a_row=bugs)
+                if bugs >= BUGS_IN_A_ROW:
+                    raise
+            readiness.progress(status)
+            if not stop.asked.is_set():
+                wake.wait(pause)
+    finally:
+        readiness.stopping()
+        log.info("stopped")

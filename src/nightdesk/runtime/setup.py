@@ -1,0 +1,122 @@
+"""First set-up, the half that both commands share: write the configuration, make the key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+import typer
+
+from nightdesk import config
+from nightdesk.errors import ConfigError, UsageError
+from nightdesk.policy import Role
+from nightdesk.skills.manifest import data_root
+from nightdesk.vault.files import create, exchange
+
+_PUBLIC_KEY = re.compile(r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]{60,}( .*)?")
+
+
+def vault_template() -> Path:
+    """The folder whose files seed a new vault."""
+    return data_root("vault_template")
+
+
+def ask(question: str, given: str | None, *, default: str = "", unattended: bool) -> str:
+    """Take an answer from an option, else from the person, else from the default.
+
+    Raises:
+        UsageError: nobody is there to ask and there is no default.
+    """
+    if given is not None:
+        return given
+    if unattended:
+        if default:
+            return default
+        raise UsageError(
+            f"`{question}` is not given", remedy="Name it on the command line; see init --help"
+        )
+    answer: str = typer.prompt(question, default=default or None)
+    return answer.strip()
+
+
+def write_config(path: Path, values: dict[str, Any], header: str) -> None:
+    """Write a new configuration after checking it; an existing file is never overwritten.
+
+    Args:
+        values: the settings; None and empty values are left out.
+        header: comment lines at the top, without `#`.
+    """
+    values = _without_empty(values)
+    config.parse(values, str(path))
+    document = tomlkit.document()
+    for line in header.splitlines():
+        document.add(tomlkit.comment(line))
+    for key, value in values.items():
+        document.add(key, value)
+    try:
+        create(path, tomlkit.dumps(document).encode("utf-8"), mode=0o600)
+    except FileExistsError as e:
+        raise ConfigError(
+            "there is a configuration already",
+            remedy="Edit it, or name another file with --config",
+            where=str(path),
+        ) from e
+
+
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = _without_empty(value) if isinstance(value, dict) else value
+        if inner not in (None, "", {}, []):
+            kept[key] = str(inner) if isinstance(inner, Path) else inner
+    return kept
+
+
+def trust(path: Path, key_files: list[Path]) -> None:
+    """Add the public keys in these files to `trusted` of a configuration, each once.
+
+    Raises:
+        ConfigError: a file is missing or is no public SSH key of kind Ed25519.
+    """
+    keys = [public_key(file) for file in key_files]
+    before = path.read_bytes()
+    document = tomlkit.parse(before.decode("utf-8"))
+    known = list(document.get("trusted", []))
+    new = [key for key in keys if key not in known]
+    if not new:
+        return
+    if "trusted" in document:
+        for key in new:
+            document["trusted"].append(key)  # type: ignore[union-attr]
+    else:
+        array = tomlkit.array()
+        array.extend(new)
+        # A plain key must stand before the first table.
+        document = tomlkit.parse(tomlkit.dumps({"trusted": array}) + tomlkit.dumps(document))
+    config.parse(document.unwrap(), str(path))
+    exchange(path, tomlkit.dumps(document).encode("utf-8"))
+
+
+def public_key(file: Path) -> str:
+    try:
+        line = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(
+            f"the key file cannot be read ({e})",
+            remedy="Copy the line that the other side's `init` printed into it",
+            where=str(file),
+        ) from e
+    if not _PUBLIC_KEY.fullmatch(line):
+        raise ConfigError(
+            "this is no public Ed25519 SSH key",
+            remedy="It must be the one line `ssh-ed25519 AAAA… name` that `init` printed",
+            where=str(file),
+        )
+    return line
+
+
+def config_file(role: Role, given: Path | None) -> Path:
+    """The configuration file to write."""
+    return config.config_path(role, given).absolute()

@@ -1,0 +1,1 @@
+"""Keeping a daemon alive and visible: logs, readiness, watchdog."""

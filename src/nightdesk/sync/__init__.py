@@ -1,0 +1,1 @@
+"""Two disks become one vault: the only place that runs git."""

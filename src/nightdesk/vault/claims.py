@@ -1,0 +1,41 @@
+"""Claim-by-move: a task belongs to whoever moved it to In_Progress/<agent>/ (FR-006).
+
+On one disk the move without overwrite decides; between machines the pushed commit decides
+(`sync.engine`). The owner is read from the folder, never from a time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nightdesk.vault.files import move
+from nightdesk.vault.layout import Folder, claim_path, place_of
+from nightdesk.vault.scan import notes_in
+
+
+def claim(vault: Path, path: str, agent: str) -> str | None:
+    """Take a task on this disk.
+
+    Args:
+        path: the task's vault-relative path in `Needs_Action/`.
+        agent: the name of the claiming agent, for example "cloud".
+
+    Returns:
+        The task's new path if this call won it, None if somebody else did.
+    """
+    target = claim_path(agent, place_of(path).name)
+    return target if move(vault / path, vault / target) else None
+
+
+def release(vault: Path, path: str, zone: str) -> str | None:
+    """Give a claimed task back to `Needs_Action/<zone>/`; None if it is no longer there."""
+    target = f"{Folder.NEEDS_ACTION}/{zone}/{place_of(path).name}"
+    return target if move(vault / path, vault / target) else None
+
+
+def owner_of(vault: Path, name: str) -> str | None:
+    """Who has claimed the task with this file name; None when nobody has."""
+    for place in notes_in(vault, Folder.IN_PROGRESS):
+        if place.name == name:
+            return place.group or None
+    return None

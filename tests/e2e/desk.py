@@ -1,0 +1,145 @@
+"""A whole desk for a test: a hub, two vaults, both commands as processes, real mail on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any, TypeVar
+
+from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
+from nightdesk.sync.history import Commit, history
+from nightdesk.vault.layout import Folder
+from nightdesk.vault.scan import notes_in
+
+ME = "robin@nightdesk.example"
+ADA = "ada@example.com"
+T = TypeVar("T")
+
+
+def wait(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """Look again and again until something is there."""
+    end = time.monotonic() + seconds
+    while True:
+        if found := look():
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+class Desk:
+    """Everything of one test, below one folder."""
+
+    def __init__(self, root: Path, mail: MailServer) -> None:
+        self.root = root
+        self.mail = mail
+        self.hub = root / "hub.git"
+        self.environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE", "PYTEST"))
+        }
+
+    def vault(self, side: str) -> Path:
+        return self.root / side / "vault"
+
+    def config(self, side: str) -> Path:
+        return self.root / side / f"{side}.toml"
+
+    def state(self, side: str) -> Path:
+        return self.root / side / f"{side}.toml.state"
+
+    def command(self, side: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command of one side to its end and check its exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", f"nightdesk.{side}_agent.cli", *words],
+            capture_output=True, text=True, timeout=60, env=self.environment, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def on(self, side: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Like `command`, with this side's configuration."""
+        return self.command(side, *words, "--config", str(self.config(side)), code=code)
+
+    def json(self, side: str, *words: str) -> Any:
+        return json.loads(self.on(side, *words, "--json").stdout)
+
+    def set_up(self, **approval: float) -> None:
+        """Run both `init`s, unattended, as a script would."""
+        for side, extra in (
+            ("local", ["--smtp", f"127.0.0.1:{self.mail.port}"]),
+            ("cloud", ["--email", f"maildir:{self.mail.maildir(ME)}"]),
+        ):
+            self.command(
+                side, "init", "--non-interactive", "--config", str(self.config(side)),
+                "--vault", str(self.vault(side)), "--hub", str(self.hub),
+                "--address", ME, "--user", "Robin", *extra,
+            )  # fmt: skip
+            values = {"quiet_seconds": 0.2, "hold_seconds": 0.2} | approval
+            with self.config(side).open("a") as file:
+                file.write("\n[approval]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()))
+
+    @contextmanager
+    def running(self, side: str, *, expect_exit: int | None = 0) -> Iterator[subprocess.Popen[bytes]]:
+        """The daemon of one side; stopped by SIGTERM at the end, within five seconds."""
+        with (self.root / side / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"nightdesk.{side}_agent.cli", "run"]
+                + ["--config", str(self.config(side))],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                code = process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise AssertionError(f"{side} did not stop within 5 s") from None
+        if expect_exit is not None:
+            assert code == expect_exit, self.log(side)
+
+    def log(self, side: str) -> str:
+        return (self.root / side / "log").read_text("utf-8", "replace")
+
+    def notes(self, side: str, folder: Folder | str) -> list[str]:
+        return [place.path for place in notes_in(self.vault(side), folder)]
+
+    def send(self, **fields: str) -> EmailMessage:
+        """Ada writes a mail over SMTP; returns what she sent."""
+        message = EmailMessage()
+        message["From"] = fields.get("sender", f"Ada Lovelace <{ADA}>")
+        message["To"] = fields.get("to", ME)
+        message["Subject"] = fields.get("subject", "Invoice question")
+        message["Message-ID"] = fields.get("message_id", f"<{time.time_ns()}@example.com>")
+        message.set_content(fields.get("text", "Did you send the invoice?\n"))
+        with smtplib.SMTP("127.0.0.1", self.mail.port, timeout=10) as client:
+            client.send_message(message)
+        return message
+
+    def deliver(self, raw: bytes, name: str) -> None:
+        """Put raw bytes into the mailbox as a local mail server would."""
+        box = self.mail.maildir(ME)
+        (box / "tmp" / name).write_bytes(raw)
+        (box / "tmp" / name).rename(box / "new" / name)
+
+    def inbox_of(self, address: str) -> list[EmailMessage]:
+        return read_mailbox(self.mail.maildir(address))
+
+    def history(self) -> list[Commit]:
+        return history(self.hub)
+
+    def dashboard(self) -> str:
+        return (self.vault("local") / "Dashboard.md").read_text("utf-8")
