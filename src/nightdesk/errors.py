@@ -6,6 +6,11 @@ A class a kind. A lost race is not an error (it is a normal return value).
 from __future__ import annotations
 
 
+def _printable(text: str) -> str:
+    # A file name that is not UTF-8 comes with half characters; no log or terminal takes them.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class NightdeskError(Exception):
     """Something went wrong that a person should read.
 
@@ -18,6 +23,7 @@ class NightdeskError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, remedy: str = "", where: str = "") -> None:
+        what, remedy, where = _printable(what), _printable(remedy), _printable(where)
         super().__init__(what)
         self.what = what
         self.remedy = remedy

@@ -90,8 +90,34 @@ the gate, which sees whole commits, checks that.
 """
 
 
-def may_write(role: Role, path: str, change: Change) -> bool:
-    """Tell whether a role may make this change at a vault-relative path."""
+ANYBODY_MAY_WRITE: tuple[tuple[str, frozenset[Change]], ...] = (("Inbox/", _CREATE),)
+"""What an unknown or unsigned device may do: leave a note for the owner."""
+
+
+def may_write(role: Role | None, path: str, change: Change) -> bool:
+    """Tell whether a role may make this change at a vault-relative path.
+
+    Args:
+        role: the signer's role; None for an unknown or unsigned one.
+        path: POSIX, for example "Needs_Action/email/x.md".
+        change: what the commit does to it.
+    """
+    parts = path.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        return False  # no path of a git tree; written like this only to deceive
     if role is Role.LOCAL:
         return True
-    return any(path.startswith(prefix) and change in allowed for prefix, allowed in CLOUD_MAY_WRITE)
+    if any(part.startswith(".") for part in parts):
+        return False
+    table = CLOUD_MAY_WRITE if role is Role.CLOUD else ANYBODY_MAY_WRITE
+    if not any(path.startswith(prefix) and change in allowed for prefix, allowed in table):
+        return False
+    return role is None or _cloud_may_in_zone(parts, change)
+
+
+def _cloud_may_in_zone(parts: list[str], change: Change) -> bool:
+    zone = parts[1].casefold() if len(parts) > 2 else ""
+    if zone not in LOCAL_ONLY_ZONES or parts[0] not in {"Needs_Action", "Pending_Approval"}:
+        return True
+    # The one thing: a bill found in a mail becomes a task that only the laptop can claim.
+    return parts[0] == "Needs_Action" and zone == Zone.PAYMENTS and change is Change.CREATE

@@ -98,7 +98,7 @@ class Answers:
 
     def expire(self, turn: Round) -> None:
         """Let cards expire that nobody has answered in time."""
-        now = self._clock()
+        now = turn.moment
         answered = {found.id for found in (*turn.approved, *turn.rejected)}
         for row in self._journal.rows({State.CARDED}):
             if row.expires is None:

@@ -43,10 +43,10 @@ def new_recipient(card: Card, task: Task | None, own: frozenset[str]) -> list[st
         return []
     if task is None:
         return [
-            f"The message that this answers is not in the vault (task {_shown(card.task)}), so "
-            "the recipients could not be checked. Look at each address."
+            "Recipients not checked: this card answers no message in the vault. "
+            "Look at each address."
         ]
-    thread = getaddresses([task.sender, task.reply_to, *task.to])
+    thread = getaddresses([task.sender, task.reply_to, *task.to, *task.cc])
     known = own | {address.casefold() for _, address in thread if address}
     return [
         f"New recipient: {_shown(address)} has no part in the message that this answers."

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from nightdesk.errors import UsageError
-from nightdesk.local_agent import answers, setup
+from nightdesk.local_agent import pending as waiting_notes
+from nightdesk.local_agent import setup
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
     ConfigOption,
@@ -124,7 +125,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List what waits for you."""
     desk = open_desk(Role.LOCAL, config)
-    found = answers.waiting(desk.vault)
+    found = waiting_notes.waiting(desk.vault)
     if as_json:
         print_json(
             [
@@ -160,7 +161,7 @@ def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def show(note_id: IdArgument, config: ConfigOption = None) -> None:
     """Print a waiting note as it stands."""
     desk = open_desk(Role.LOCAL, config)
-    place = answers.find(desk.vault, note_id)
+    place = waiting_notes.find(desk.vault, note_id)
     typer.echo((desk.vault / place.path).read_text("utf-8"))
 
 
@@ -168,7 +169,7 @@ def show(note_id: IdArgument, config: ConfigOption = None) -> None:
 def approve(note_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Approve a waiting note: moves it to Approved/."""
     desk = open_desk(Role.LOCAL, config)
-    _moved(answers.approve(desk.vault, note_id), as_json=as_json)
+    _moved(waiting_notes.approve(desk.vault, note_id), as_json=as_json)
 
 
 @app.command()
@@ -182,7 +183,7 @@ def reject(
 ) -> None:
     """Decline a waiting note: moves it to Rejected/."""
     desk = open_desk(Role.LOCAL, config)
-    _moved(answers.reject(desk.vault, note_id, feedback), as_json=as_json)
+    _moved(waiting_notes.reject(desk.vault, note_id, feedback), as_json=as_json)
 
 
 def _moved(path: str, *, as_json: bool) -> None:

@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from nightdesk.errors import ConfigError, NightdeskError, UsageError
-from nightdesk.local_agent import answers
+from nightdesk.local_agent import pending
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
 from nightdesk.sync.history import Commit, history
 from nightdesk.vault.files import exchange
@@ -287,7 +287,7 @@ def _approve(story: Story, card: str, *, alone: bool) -> None:
     if GAP in text:
         story.say(f"   (The demo plays you: it fills the gap {GAP} and moves the card.)")
         exchange(file, text.replace(GAP, ANSWER).encode("utf-8"))
-    moved = answers.approve(vault, stem)
+    moved = pending.approve(vault, stem)
     story.say(f"   Moved to {moved}")
 
 

@@ -36,11 +36,14 @@ from nightdesk.vault.layout import STOP_FILE, Folder, place_of
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
 """Carries out one action: tool ("email/send_email"), arguments, action id -> what came of it.
 
-The result's `outcome` is "accepted", "refused" (for every recipient), "not_sent" or "unknown";
-`refused` maps each recipient that was refused alone to the server's reason.
+The result is that of the `send_email` tool: `outcome` is "accepted" (for at least one
+recipient), "refused" (by all), "not_sent" or "unknown"; `recipients` maps each address to its
+own `outcome` and `detail`; `detail` is the server's answer or the reason.
 """
 
 _RETRY_SECONDS = 5.0
+
+__all__ = ["Executor", "PassReport", "Send", "Verdict", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +55,26 @@ class Verdict:
     result: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(result: object) -> Verdict:
+def judge(answer: object) -> Verdict:
     """Read the result of the one call; whatever is not clearly an outcome is in doubt."""
-    if not isinstance(result, Mapping):
-        return Verdict(Event.DOUBT, "The answer of the mail tool could not be read.")
-    known = ("response", "refused", "message_id", "accepted")
-    kept = {key: result[key] for key in known if result.get(key)}
-    if isinstance(kept.get("refused"), (list, tuple)):
-        kept["refused"] = {str(address): "refused" for address in kept["refused"]}
-    words = result.get("reason") or result.get("detail") or result.get("response") or ""
-    reason = one_line(words)
-    match result.get("outcome"):
+    if not isinstance(answer, Mapping):
+        return Verdict(Event.DOUBT, "The answer of the sending tool could not be read")
+    detail = one_line(answer.get("detail") or "")
+    fates = answer.get("recipients")
+    fates = fates if isinstance(fates, Mapping) else {}
+    by_fate: dict[str, dict[str, str]] = {"accepted": {}, "refused": {}, "unknown": {}}
+    for address, fate in fates.items():
+        if isinstance(fate, Mapping):
+            words = one_line(fate.get("detail") or "")
+            by_fate.setdefault(str(fate.get("outcome")), {})[str(address)] = words
+    result: dict[str, Any] = {"response": detail, "refused": by_fate["refused"]}
+    match answer.get("outcome"):
         case "accepted":
-            return Verdict(Event.CONFIRM, "", kept)
-        case "refused":
-            return Verdict(
-                Event.FAIL, f"The server refused it: {reason or 'no reason given'}", kept
-            )
-        case "not_sent":
-            return Verdict(Event.FAIL, reason or "It was not sent", kept)
+            return Verdict(Event.CONFIRM, "", result)
+        case "refused" | "not_sent" if not by_fate["accepted"] and not by_fate["unknown"]:
+            return Verdict(Event.FAIL, detail or "The server refused it", result)
         case _:
-            return Verdict(Event.DOUBT, reason or "The connection ended before an answer.", kept)
+            return Verdict(Event.DOUBT, detail or "No clear answer came", result)
 
 
 class Executor:
@@ -83,8 +85,9 @@ class Executor:
         vault: the vault's root.
         send: carries out one action, see `Send`. Raises `NotSent` when it is certain that
             nothing left; any other exception counts as unknown.
-        clock: the present moment, aware. Quiet period and hold do not use it: they are
-            measured by the monotonic time given to `pass_once`.
+        clock: the present moment, aware.
+        ticks: monotonic seconds; quiet period and hold are measured by them, so that a
+            changed clock neither shortens nor lengthens a hold.
         crash: called with the name of each crash point.
         feedback_seconds: how long a rejected card waits for feedback typed after the move.
     """
@@ -98,6 +101,7 @@ class Executor:
         clock: Callable[[], datetime],
         crash: Callable[[str], None] = no_crash,
         *,
+        ticks: Callable[[], float] = time.monotonic,
         feedback_seconds: float = FEEDBACK_SECONDS,
     ) -> None:
         self._journal = journal
@@ -106,6 +110,7 @@ class Executor:
         self._send = send
         self._clock = clock
         self._crash = crash
+        self._ticks = ticks
         self._alone: weakref.finalize[Any, Any] | None = None
         seen = Sightings()
         self._sightings = seen
@@ -127,7 +132,7 @@ class Executor:
             NightdeskError: another executor of this laptop is running.
         """
         self._be_alone()
-        turn = Round.begin(self._vault, time.monotonic())
+        turn = Round.begin(self._vault, self._ticks(), self._clock())
         self._settle_leftovers(turn)
         return turn.report()
 
@@ -145,14 +150,14 @@ class Executor:
         """
         return self._intake.withhold(path)
 
-    def pass_once(self, now: float | None = None) -> PassReport:
+    def pass_once(self, now: datetime | None = None) -> PassReport:
         """Look once and do what is due; call it again when something changes, or later.
 
         Args:
-            now: monotonic seconds; the present by default.
+            now: the moment by which cards expire, aware; the present by default.
         """
         self._be_alone()
-        turn = Round.begin(self._vault, time.monotonic() if now is None else now)
+        turn = Round.begin(self._vault, self._ticks(), now or self._clock())
         self._settle_leftovers(turn)
         self._questions.answers(turn)
         self._intake.take(turn)

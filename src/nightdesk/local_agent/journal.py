@@ -227,8 +227,10 @@ class Journal:
                 "INSERT OR IGNORE INTO actions (id, task, action, zone, state, path, proposal_sha,"
                 " card_sha, card, created, expires, updated, reason)"
                 " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                (action_id, task, action, zone, state, path, proposal_sha, card_sha, card)
-                + (_text(at), _text(expires), _text(at), reason),
+                (
+                    *(action_id, task, action, zone, state, path, proposal_sha, card_sha, card),
+                    *(_text(at), _text(expires), _text(at), reason),
+                ),
             )
             if done.rowcount != 1:
                 return None

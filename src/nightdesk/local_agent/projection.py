@@ -19,7 +19,7 @@ from nightdesk.local_agent.states import OPEN, Event
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
 from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, stamp
-from nightdesk.vault.layout import Folder, conflict_name, done_path, zone_path
+from nightdesk.vault.layout import Folder, conflict_name, done_path, place_of, zone_path
 from nightdesk.vault.notes import Value, parse_note, render_note
 
 _FAILURE = b"> [!failure] "

@@ -6,6 +6,7 @@ It is answered with the same moves as any card, and never answered by the machin
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -48,10 +49,8 @@ class Questions:
         name = question_id(row)
         if not any(_is_about(found, row) for found in there):
             path = zone_path(Folder.PENDING, row.zone, name)
-            try:
+            with suppress(FileExistsError):  # appeared since the look; the next pass reads it
                 files.create(self._vault / path, question_note(row))
-            except FileExistsError:
-                pass  # appeared since the look; the next pass reads it
         if row.state is State.IN_DOUBT:
             self._projection.log(row, "in doubt", [f"Why: {one_line(row.reason)}"])
             row = self._journal.change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from nightdesk.local_agent.found import Found, look
@@ -20,7 +21,7 @@ class PassReport:
         asked: ids about which the person is asked whether they went out.
         refused: "path: reason" of what may not run, new in this pass.
         notices: what a person should hear, a sentence each.
-        waiting_until: the monotonic time (seconds) at which to look again; None: nothing waits.
+        waiting_until: seconds from now after which to look again; None: nothing waits.
         stopped: the emergency stop lies in the vault, and something waits for its removal.
     """
 
@@ -54,9 +55,15 @@ class Sightings:
 
 @dataclass(slots=True)
 class Round:
-    """What lay in the folders at the beginning of a pass; collects what happens in it."""
+    """What lay in the folders at the beginning of a pass; collects what happens in it.
+
+    Attributes:
+        now: monotonic seconds, for the quiet period and the hold.
+        moment: the same instant on the calendar, for expiry.
+    """
 
     now: float
+    moment: datetime
     pending: list[Found]
     approved: list[Found]
     rejected: list[Found]
@@ -71,12 +78,12 @@ class Round:
     stopped: bool = False
 
     @classmethod
-    def begin(cls, vault: Path, now: float) -> Round:
+    def begin(cls, vault: Path, now: float, moment: datetime) -> Round:
         """Look at the three folders."""
         pending, approved, rejected = (
             look(vault, folder) for folder in (Folder.PENDING, Folder.APPROVED, Folder.REJECTED)
         )
-        return cls(now, pending, approved, rejected)
+        return cls(now, moment, pending, approved, rejected)
 
     def everywhere(self) -> Iterator[Found]:
         """Everything that was found."""
@@ -99,6 +106,6 @@ class Round:
             asked=tuple(self.asked),
             refused=tuple(self.refused),
             notices=tuple(self.notices),
-            waiting_until=min(self.deadlines, default=None),
+            waiting_until=max(0.0, min(self.deadlines) - self.now) if self.deadlines else None,
             stopped=self.stopped,
         )

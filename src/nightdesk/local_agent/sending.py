@@ -48,9 +48,12 @@ class Sender:
         """
         server, _, name = tool.partition("/")
         receipt = self._receipts.issue(action_id, name, arguments)
-        return self._servers[server].call(
+        result = self._servers[server].call(
             name, {**arguments, "receipt": receipt}, timeout=self._timeout
         )
+        fates: dict[str, dict[str, str]] = result.get("recipients") or {}
+        refused = {a: f["detail"] for a, f in fates.items() if f["outcome"] == "refused"}
+        return {**result, "refused": refused}
 
     def close(self) -> None:
         """Stop the servers; no process stays behind."""

@@ -44,9 +44,10 @@ _NO_PERSON = re.compile(
     re.IGNORECASE,
 )
 _NAME_LINE = re.compile(
-    r"^[ \t>*+-]*\**(?:my |mein )?name(?: is| ist)?\**[ \t]*:?\**[ \t]+(?P<name>\S[^\n]{0,80})$",
-    re.IGNORECASE | re.MULTILINE,
+    r"[ \t>*+-]*(?:my |mein )?name(?: is| ist)?[ \t]*:?[ \t*]+(?P<name>[^\s:*].{0,80})",
+    re.IGNORECASE,
 )
+_GIVEN_NAME = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _REPLY_PREFIX = re.compile(r"^(?:(?:re|aw|wg|fwd?|antwort)\s*:\s*)+", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^\s*(?:[-*+•]|\d{1,3}[.)])\s+(?:\[[ xX]\]\s+)?")
 _HISTORY = re.compile(
@@ -125,7 +126,7 @@ def outline_plan(material: Mapping[str, str]) -> RequestPlan:
     steps = [_LIST_MARK.sub("", line) for line in lines if _LIST_MARK.match(line)]
     if not steps:
         prose = "\n".join(raw for raw in request.splitlines() if not raw.startswith("#"))
-        steps = _sentences(prose) or [summary]
+        steps = _sentences(prose) or [summary] * bool(lines)
     language, name = language_of(request), _user_name(material)
     letter = f"{_GREETING_NOBODY[language]},\n\n{GAP}\n\n{_SIGN_OFF[language]}\n{name or GAP}"
     addresses = named_addresses(request)[:10]
@@ -181,7 +182,7 @@ def first_name(sender: str) -> str:
     family, comma, given = name.partition(",")
     words = (given if comma and given.strip() else family).split()
     words = [w for w in words if w.strip(".").casefold() not in _TITLES]
-    return words[0] if words and words[0].strip(".'-").isalpha() else ""
+    return words[0] if words and _GIVEN_NAME.fullmatch(words[0]) else ""
 
 
 def _thanks(subject: str, language: Language) -> str:
@@ -191,8 +192,9 @@ def _thanks(subject: str, language: Language) -> str:
 
 
 def _user_name(material: Mapping[str, str]) -> str:
-    if match := _NAME_LINE.search(material.get("handbook", "")):
-        name = tidy(match["name"].strip("* "), 80)
-        if name and name[0] not in "[<_(…":  # the template's placeholder
-            return name
+    for line in material.get("handbook", "").splitlines():
+        if match := _NAME_LINE.fullmatch(line[:200].rstrip()):
+            name = tidy(match["name"].strip("* "), 80)
+            if name and name[0] not in "[<_(…":  # the template's placeholder
+                return name
     return tidy(material.get("user_name", ""), 80)

@@ -22,7 +22,7 @@ _ANY_GAP = re.compile(r"\[\s*(?:…|\.\.\.)[^\]\n]{0,200}\]")
 _ATOM = r"\w.+&=/%!#$?^|~@-"
 # Not inside a longer word: half an address is somebody else's address.
 _ADDRESS = re.compile(
-    rf"(?<![{_ATOM}])\w[\w.+&=/%'-]*@(?:[^\W_](?:[^\W_]|-)*\.)+[^\W_](?:[^\W_]|-)+(?![\w@-])"
+    rf"(?<![{_ATOM}])\w[\w.+&=/%'-]{{0,63}}@(?:[^\W_](?:[^\W_]|-)*\.)+[^\W_](?:[^\W_]|-)+(?![\w@-])"
 )
 
 

@@ -115,10 +115,13 @@ class Action(BaseModel):
     Attributes:
         NAME: the action's name on the card, for example "email.send".
         TOOL: the MCP tool that carries it out, as "server/tool".
+        REFUSED: properties that nobody obeys, but that a person would write in order to be
+            obeyed; unknown properties are ignored, these are refused.
     """
 
     NAME: ClassVar[str]
     TOOL: ClassVar[str]
+    REFUSED: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(extra="ignore", frozen=True, str_strip_whitespace=False)
 
@@ -137,6 +140,14 @@ class Action(BaseModel):
         if len(text.encode("utf-8")) > MAX_BODY_BYTES:
             raise ValueError(f"the draft is longer than {MAX_BODY_BYTES // 1024} KiB")
         return text
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_dropped(cls, values: Any) -> Any:
+        for name in sorted(cls.REFUSED):
+            if isinstance(values, dict) and values.get(name):
+                raise ValueError(f"`{name}` is not supported on this card; remove it")
+        return values
 
     def canonical(self) -> str:
         """The one JSON text that stands for this action: sorted keys, no spaces, NFC kept as is."""
@@ -157,6 +168,7 @@ class EmailSend(Action):
 
     NAME: ClassVar[str] = "email.send"
     TOOL: ClassVar[str] = "email/send_email"
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"bcc", "from", "reply_to", "sender"})
 
     to: list[EmailAddress] = Field(min_length=1, max_length=50)
     cc: list[EmailAddress] = Field(default_factory=list, max_length=50)
@@ -164,15 +176,6 @@ class EmailSend(Action):
     in_reply_to: MessageId = ""
     references: list[MessageId] = Field(default_factory=list, max_length=100)
     attachments: list[AttachmentPath] = Field(default_factory=list, max_length=20)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_is_dropped(cls, values: Any) -> Any:
-        # Unknown properties are ignored, but these a person writes in order to be obeyed.
-        for name in ("bcc", "reply_to", "from"):
-            if isinstance(values, dict) and values.get(name):
-                raise ValueError(f"`{name}` is not supported; remove it")
-        return values
 
     @field_validator("to", "cc", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nightdesk.errors import PolicyDenied
 from nightdesk.vault.files import move
 from nightdesk.vault.layout import Folder, claim_path, place_of
 from nightdesk.vault.scan import notes_in
@@ -22,13 +23,22 @@ def claim(vault: Path, path: str, agent: str) -> str | None:
 
     Returns:
         The task's new path if this call won it, None if somebody else did.
+
+    Raises:
+        PolicyDenied: the path does not lie in `Needs_Action/`.
     """
+    _must_lie_in(Folder.NEEDS_ACTION, path)
     target = claim_path(agent, place_of(path).name)
     return target if move(vault / path, vault / target) else None
 
 
 def release(vault: Path, path: str, zone: str) -> str | None:
-    """Give a claimed task back to `Needs_Action/<zone>/`; None if it is no longer there."""
+    """Give a claimed task back to `Needs_Action/<zone>/`; None if it is no longer there.
+
+    Raises:
+        PolicyDenied: the path does not lie in `In_Progress/`.
+    """
+    _must_lie_in(Folder.IN_PROGRESS, path)
     target = f"{Folder.NEEDS_ACTION}/{zone}/{place_of(path).name}"
     return target if move(vault / path, vault / target) else None
 
@@ -39,3 +49,12 @@ def owner_of(vault: Path, name: str) -> str | None:
         if place.name == name:
             return place.group or None
     return None
+
+
+def _must_lie_in(folder: Folder, path: str) -> None:
+    if place_of(path).folder is not folder:
+        raise PolicyDenied(
+            f"only a task in {folder}/ can be moved like this",
+            remedy="Look again; it may have moved",
+            where=path,
+        )

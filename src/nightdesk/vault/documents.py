@@ -3,60 +3,69 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+import unicodedata
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from nightdesk.errors import NoteError
 from nightdesk.policy import Zone
 from nightdesk.vault.actions import ACTIONS, Action
-from nightdesk.vault.layout import Folder, fault_in_name, place_of
-from nightdesk.vault.notes import Value, fence, parse_note, render_note
+from nightdesk.vault.body import (
+    DRAFT_END,
+    DRAFT_HEADING,
+    FEEDBACK_HEADING,
+    ORIGINAL_HEADING,
+    OUTCOME_HEADING,
+    DraftFault,
+    fence,
+    section,
+    split_draft,
+    unfence,
+)
+from nightdesk.vault.fields import (
+    AnyZone,
+    MaybeMoment,
+    NoteId,
+    Texts,
+    Words,
+    as_properties,
+    fault_in_id,
+    known_fields,
+    stamp,
+    validated,
+)
+from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
+from nightdesk.vault.notes import Note, parse_note, render_note
+from nightdesk.vault.properties import writable
 
-DRAFT_HEADING = "# Draft"
-DRAFT_END = "%% end of draft %%"
-ORIGINAL_HEADING = "# Original"
-FEEDBACK_HEADING = "# Feedback"
-OUTCOME_HEADING = "# What happened"
+__all__ = [
+    "DRAFT_END",
+    "DRAFT_HEADING",
+    "FEEDBACK_HEADING",
+    "ORIGINAL_HEADING",
+    "OUTCOME_HEADING",
+    "Card",
+    "Task",
+    "read_card",
+    "read_task",
+    "section",
+    "stamp",
+    "unfence",
+]
 
-_M = TypeVar("_M", bound=BaseModel)
+ORIGINAL_CUT = "… (cut here; the whole text is in the task)"
+"""Ends an original that does not fit into its card."""
+
 _WARNING = re.compile(r"> \[!warning\] (.*)")
 
 
-def _note_id(text: str) -> str:
-    fault = fault_in_name(text)
-    if fault or "/" in text:
-        raise ValueError(f"{text!r} {fault or 'holds a slash'}")
-    return text
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def _empty_is_none(value: object) -> object:
-    return None if value == "" else value
-
-
-def _zone(value: object) -> object:
-    return value.casefold() if isinstance(value, str) else value
-
-
-NoteId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_note_id)]
-Moment = Annotated[datetime, AfterValidator(_in_utc)]
-MaybeMoment = Annotated[Moment | None, BeforeValidator(_empty_is_none)]
-AnyZone = Annotated[Zone, BeforeValidator(_zone)]
-
-
-def stamp(moment: datetime) -> str:
-    """Write a moment as notes hold it: ISO 8601, UTC, whole seconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Task(BaseModel):
-    """Something that came in and wants an answer or an action."""
+    """Something that came in and wants an answer or an action.
+
+    Attributes:
+        body: Markdown, with text from outside already in a fence.
+    """
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True, frozen=True)
 
@@ -67,12 +76,12 @@ class Task(BaseModel):
     sender: str = Field(default="", alias="from")
     sender_name: str = ""
     reply_to: str = ""
-    to: list[str] = Field(default_factory=list)
-    cc: list[str] = Field(default_factory=list)
+    to: Texts = Field(default_factory=list)
+    cc: Texts = Field(default_factory=list)
     subject: str = ""
     received: MaybeMoment = None
     message_id: str = ""
-    references: list[str] = Field(default_factory=list)
+    references: Words = Field(default_factory=list)
     thread: str = ""
     priority: str = ""
     status: str = ""
@@ -81,9 +90,13 @@ class Task(BaseModel):
     body: str = Field(default="", exclude=True)
 
     def note(self) -> bytes:
-        """Write the task as a note: properties, and the original text inside a fence."""
-        properties = _as_properties(self.model_dump(by_alias=True))
-        return render_note(properties, self.body.encode())
+        """Write the task as a note.
+
+        Raises:
+            NoteError: it would be larger than a note may be.
+        """
+        properties = as_properties(self.model_dump(by_alias=True))
+        return render_note(properties, writable(self.body).encode("utf-8"))
 
 
 class Card(BaseModel):
@@ -106,25 +119,40 @@ class Card(BaseModel):
     original: str = Field(default="", exclude=True)
 
     def note(self) -> bytes:
-        """Write the card as a note; every value appears once, untrusted text inside a fence."""
+        """Write the card as a note; every value appears once, untrusted text inside a fence.
+
+        An original that does not fit is cut, and says so.
+
+        Raises:
+            NoteError: it would be larger than a note may be.
+        """
         fields = {"action": self.action.NAME, **self.action.model_dump(exclude={"body"})}
-        properties = _as_properties(self.model_dump() | fields)
-        head = "".join(f"> [!warning] {line}\n" for line in self.warnings)
+        properties = as_properties(self.model_dump() | fields)
+        head = "".join(f"> [!warning] {_one_line(line)}\n" for line in self.warnings)
         text = f"{head}\n{DRAFT_HEADING}\n{self.action.body}\n\n{DRAFT_END}\n"
-        if self.original:
-            text += f"{ORIGINAL_HEADING}\n{fence(self.original)}"
-        return render_note(properties, text.lstrip("\n").encode("utf-8"))
+        data = render_note(properties, writable(text.lstrip("\n")).encode("utf-8"))
+        if not self.original:
+            return data
+        return data + _original(writable(self.original), MAX_NOTE_BYTES - len(data))
 
 
-def _as_properties(fields: Mapping[str, Any]) -> dict[str, Value | None]:
-    # Empty texts and lists say nothing, so they are not written.
-    out: dict[str, Value | None] = {}
-    for key, value in fields.items():
-        if isinstance(value, datetime):
-            out[key] = stamp(value)
-        elif value not in (None, "", []):
-            out[key] = value if isinstance(value, list) else str(value)
-    return out
+def _one_line(text: str) -> str:
+    # A warning may quote what an attacker wrote; a line break in it could forge a draft.
+    parts = ("" if unicodedata.category(c) in {"Cc", "Zl", "Zp"} else c for c in text)
+    return " ".join("".join(p or " " for p in parts).split())
+
+
+def _original(text: str, room: int) -> bytes:
+    while True:
+        data = f"{ORIGINAL_HEADING}\n{fence(text)}".encode()
+        over = len(data) - room
+        if over <= 0:
+            return data
+        # The fence grows with the backticks in the text, so cutting is tried until it fits.
+        kept = len(text.encode()) - over - len(ORIGINAL_CUT.encode()) - 1
+        if kept <= 0:
+            return b""
+        text = text.encode()[:kept].decode("utf-8", "ignore").rstrip("\n") + "\n" + ORIGINAL_CUT
 
 
 def read_task(data: bytes, path: str) -> Task:
@@ -138,8 +166,9 @@ def read_task(data: bytes, path: str) -> Task:
     """
     note = parse_note(data, path)
     place = place_of(path)
-    fields: dict[str, Value] = {k: v for k, v in note.properties.items() if v not in ("", [])}
-    fields.setdefault("id", place.stem)
+    fields = known_fields(note, {*Task.model_fields, "from"}, path)
+    if "id" not in fields:
+        fields["id"] = _id_from_name(place)
     if fields.setdefault("kind", "task") != "task":
         raise NoteError(
             f"this is a note of kind {note.get('kind')!r}, not a task",
@@ -148,7 +177,7 @@ def read_task(data: bytes, path: str) -> Task:
         )
     if place.folder is Folder.NEEDS_ACTION and place.group:
         fields.setdefault("zone", place.group)
-    return _validated(Task, {**fields, "body": note.text}, path)
+    return validated(Task, {**fields, "body": note.text}, path)
 
 
 def read_card(data: bytes, path: str) -> Card:
@@ -159,12 +188,7 @@ def read_card(data: bytes, path: str) -> Card:
     """
     note = parse_note(data, path)
     if note.get("kind") != "approval":
-        raise NoteError(
-            "this is not an approval card (its kind is not `approval`)",
-            remedy="Only cards that Nightdesk wrote can be approved",
-            where=path,
-        )
-    fields: dict[str, Value] = {k: v for k, v in note.properties.items() if v not in ("", [])}
+        raise _no_card(note, path)
     name = note.get("action")
     model = ACTIONS.get(name)
     if model is None:
@@ -173,57 +197,38 @@ def read_card(data: bytes, path: str) -> Card:
             remedy=f"Known actions: {', '.join(sorted(ACTIONS))}",
             where=path,
         )
-    warnings, draft, original = _split_body(note.text, path)
-    action = _validated(model, {**fields, "body": draft}, path)
-    return _validated(
-        Card, {**fields, "action": action, "warnings": warnings, "original": original}, path
+    fields = known_fields(note, {*Card.model_fields, *model.model_fields, *model.REFUSED}, path)
+    try:
+        parts = split_draft(note.text)
+    except DraftFault as e:
+        above = data[: len(data) - len(note.body)].count(b"\n")
+        raise NoteError(
+            e.what, remedy=e.remedy, where=path, line=above + e.line if e.line else 0
+        ) from e
+    action = validated(model, {**fields, "body": parts.draft}, path)
+    warnings = tuple(m[1] for line in parts.above if (m := _WARNING.fullmatch(line)))
+    own = {"action": action, "warnings": warnings, "original": unfence(parts.rest)}
+    return validated(Card, {**fields, **own}, path)
+
+
+def _id_from_name(place: Place) -> str:
+    # macOS may hand out names in another normal form; the id is the same on every machine.
+    name = unicodedata.normalize("NFC", place.stem)
+    if fault := fault_in_id(name):
+        raise NoteError(f"the file's name {fault}", remedy="Rename the file", where=place.path)
+    return name
+
+
+def _no_card(note: Note, path: str) -> NoteError:
+    if not note.has_properties and note.text.lstrip().startswith("---"):
+        return NoteError(
+            "the properties do not begin on the first line",
+            remedy="Delete what stands above the first --- line",
+            where=path,
+            line=1,
+        )
+    return NoteError(
+        "this is not an approval card (its kind is not `approval`)",
+        remedy="Only cards that Nightdesk wrote can be approved",
+        where=path,
     )
-
-
-def _split_body(text: str, path: str) -> tuple[tuple[str, ...], str, str]:
-    lines = text.replace("\r\n", "\n").split("\n")
-    try:
-        start = lines.index(DRAFT_HEADING)
-        end = lines.index(DRAFT_END, start)
-    except ValueError as e:
-        raise NoteError(
-            f"the text to send is not between `{DRAFT_HEADING}` and `{DRAFT_END}`",
-            remedy="Put both lines back, each on a line of its own",
-            where=path,
-        ) from e
-    found = (_WARNING.fullmatch(line) for line in lines[:start])
-    warnings = tuple(match.group(1) for match in found if match)
-    rest = "\n".join(lines[end + 1 :])
-    return warnings, "\n".join(lines[start + 1 : end]), unfence(rest)
-
-
-def unfence(text: str) -> str:
-    """The text inside the first code fence, or "" where there is none."""
-    match = re.search(r"^(`{3,})[^\n`]*\n(.*?)^\1`*[ \t]*$", text, re.DOTALL | re.MULTILINE)
-    return match.group(2).rstrip("\n") if match else ""
-
-
-def section(text: str, heading: str) -> str:
-    """The text under a heading line, up to the next top heading; "" where there is none."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    if heading not in lines:
-        return ""
-    found: list[str] = []
-    for line in lines[lines.index(heading) + 1 :]:
-        if line.startswith("# ") or line == DRAFT_END:
-            break
-        found.append(line)
-    return "\n".join(found).strip()
-
-
-def _validated(model: type[_M], fields: Mapping[str, object], path: str) -> _M:
-    try:
-        return model.model_validate(fields)
-    except ValidationError as e:
-        first = e.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise NoteError(
-            f"the property `{key}` does not fit: {first['msg']}",
-            remedy="Correct it and save the note",
-            where=path,
-        ) from e

@@ -12,9 +12,11 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 TEMPORARY_PREFIX = ".nightdesk-"
 """Prefix of temporary files; dot-paths are ignored by every scanner and by sync."""
@@ -23,11 +25,22 @@ _NOREPLACE, _EXCHANGE = 1, 2
 _AT_FDCWD = -100
 
 
-def _renameat2(source: Path, target: Path, flags: int) -> None:
+_MISSING = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP})
+"""How the kernel, the C library or the file system says that it has no such rename."""
+
+
+@cache
+def _libc_rename() -> Callable[..., Any] | None:
     if not sys.platform.startswith("linux"):
-        raise OSError(errno.ENOSYS, "renameat2 is a Linux call")
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) != 0:
+        return None
+    return getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # musl has none
+
+
+def _renameat2(source: Path, target: Path, flags: int) -> None:
+    call = _libc_rename()
+    if call is None:
+        raise OSError(errno.ENOSYS, "renameat2 is not available here")
+    if call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(target))
 
@@ -37,18 +50,38 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    except OSError as e:
+        if e.errno != errno.EINVAL:  # some network file systems cannot flush a folder
+            raise
     finally:
         os.close(handle)
 
 
+def _make_folder(folder: Path) -> None:
+    missing: list[Path] = []
+    at = folder
+    while not at.is_dir():
+        missing.append(at)
+        at = at.parent
+    for new in reversed(missing):
+        try:
+            new.mkdir(exist_ok=True)
+        except FileExistsError as e:
+            # Not FileExistsError: to callers that would mean that the note is there already.
+            raise NotADirectoryError(errno.ENOTDIR, "a file stands there", str(new)) from e
+        sync_folder(new.parent)
+
+
 @contextmanager
-def _temporary(beside: Path, data: bytes, mode: int) -> Iterator[Path]:
+def _temporary(beside: Path, data: bytes, mode: int, *, exactly: bool = False) -> Iterator[Path]:
     path = beside.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            if exactly:  # whatever the umask says
+                os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         yield path
     finally:
@@ -59,12 +92,21 @@ def _temporary(beside: Path, data: bytes, mode: int) -> Iterator[Path]:
 def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Create a file with its folders, complete or not at all.
 
+    Args:
+        mode: permission bits; those that the process's umask takes away are not given.
+
     Raises:
         FileExistsError: something is there already; it is untouched.
+        NotADirectoryError: a file stands where a folder is needed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     with _temporary(path, data, mode) as temporary:
-        os.link(temporary, path)
+        try:
+            _renameat2(temporary, path, _NOREPLACE)
+        except OSError as e:
+            if e.errno not in _MISSING:
+                raise
+            os.link(temporary, path)
     sync_folder(path.parent)
 
 
@@ -76,17 +118,27 @@ def exchange(path: Path, data: bytes) -> bytes:
 
     Raises:
         FileNotFoundError: the file has moved; nothing is brought back.
+        OSError: a link or a folder stands there (ELOOP, EINVAL); it is untouched.
     """
-    mode = stat.S_IMODE(path.stat().st_mode)
-    with _temporary(path, data, mode) as temporary:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "a link stands there", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with _temporary(path, data, stat.S_IMODE(status.st_mode), exactly=True) as temporary:
         try:
             _renameat2(temporary, path, _EXCHANGE)
         except OSError as e:
-            if e.errno not in {errno.ENOSYS, errno.EINVAL}:
+            if e.errno not in _MISSING:
                 raise
             old = _replace_without_exchange(temporary, path)
         else:
-            old = temporary.read_bytes()
+            try:
+                old = _read(temporary)
+            except OSError:
+                # It became a link or a folder since the look above, or cannot be read: back.
+                _renameat2(temporary, path, _EXCHANGE)
+                raise
     sync_folder(path.parent)
     return old
 
@@ -94,18 +146,26 @@ def exchange(path: Path, data: bytes) -> bytes:
 def _replace_without_exchange(temporary: Path, path: Path) -> bytes:
     # macOS, and file systems without RENAME_EXCHANGE: a window of microseconds remains in
     # which a save can slip in between the read and the rename.
-    old = path.read_bytes()
+    old = _read(path)
     temporary.replace(path)
     return old
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file that the caller alone owns (state files, the dashboard): create or replace."""
-    try:
-        create(path, data)
-    except FileExistsError:
-        if path.read_bytes() != data:
-            exchange(path, data)
+    """Write a file that the caller alone owns (state files, the dashboard): create or replace.
+
+    A file that holds these bytes already is left alone.
+    """
+    while True:
+        try:
+            create(path, data)
+        except FileExistsError:
+            try:
+                if _read(path) != data:
+                    exchange(path, data)
+            except FileNotFoundError:  # moved or deleted between the two looks
+                continue
+        return
 
 
 def move(source: Path, target: Path) -> bool:
@@ -113,28 +173,37 @@ def move(source: Path, target: Path) -> bool:
 
     Returns:
         True if this call moved it; False if the source was gone or the target taken.
+
+    Raises:
+        NotADirectoryError: a file stands where a folder is needed.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     try:
         _renameat2(source, target, _NOREPLACE)
     except OSError as e:
         if e.errno in {errno.ENOENT, errno.EEXIST}:
             return False
-        if e.errno not in {errno.ENOSYS, errno.EINVAL}:
+        if e.errno not in _MISSING:
             raise
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except (FileNotFoundError, FileExistsError):
-            return False
-        try:
-            source.unlink()
-        except FileNotFoundError:
-            # Another mover linked it elsewhere and removed the source first: it won.
-            target.unlink()
+        if not _move_by_link(source, target):
             return False
     sync_folder(target.parent)
-    if source.parent.exists():
+    with suppress(FileNotFoundError):
         sync_folder(source.parent)
+    return True
+
+
+def _move_by_link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (FileNotFoundError, FileExistsError):
+        return False
+    try:
+        source.unlink()
+    except FileNotFoundError:
+        # Another mover linked it elsewhere and removed the source first: it won.
+        target.unlink()
+        return False
     return True
 
 
@@ -145,11 +214,19 @@ def read_regular(path: Path, limit: int) -> bytes:
         OSError: not there, a symlink (ELOOP), not a regular file (EINVAL), or larger than
             `limit` bytes (EFBIG).
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
+    return _read(path, limit)
+
+
+def _read(path: Path, limit: int | None = None) -> bytes:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if status.st_size > limit:
-            raise OSError(errno.EFBIG, "file too large", str(path))
-        return file.read(limit + 1)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read() if limit is None else file.read(limit + 1)
+    finally:
+        os.close(handle)
+    if limit is not None and len(data) > limit:
+        raise OSError(errno.EFBIG, "file too large", str(path))
+    return data

@@ -53,11 +53,14 @@ MAX_NOTE_BYTES = 256 * 1024
 MAX_NAME_BYTES = 120
 
 _CONFLICT = re.compile(r"\.conflict-[0-9a-f]{8}$")
-_RESERVED_CHARACTERS = frozenset('<>:"\\|?*')
+_RESERVED_CHARACTERS = frozenset('<>:"/\\|?*')
 _RESERVED_NAMES = frozenset(
-    {"con", "prn", "aux", "nul"}
-    | {f"com{n}" for n in range(1, 10)}
-    | {f"lpt{n}" for n in range(1, 10)}
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"}
+)
+# What NFKD does not take apart.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 )
 
 
@@ -93,11 +96,12 @@ class Place:
 def place_of(path: str) -> Place:
     """Read a vault-relative path.
 
-    `Needs_Action/x.md` has the group "" (files directly in a state folder count too).
+    `Needs_Action/x.md` has the group "" (files directly in a state folder count too). A path
+    that climbs (`..`) lies in no folder.
     """
     parts = PurePosixPath(path).parts
     try:
-        folder = Folder(parts[0]) if len(parts) > 1 else None
+        folder = Folder(parts[0]) if len(parts) > 1 and ".." not in parts else None
     except ValueError:
         folder = None
     group = parts[1] if folder and len(parts) > 2 else ""
@@ -107,23 +111,36 @@ def place_of(path: str) -> Place:
 def is_conflict_copy(name: str) -> bool:
     """Whether a file name is that of a conflict copy (`<stem>.conflict-<8 hex>.<ext>`)."""
     stem, _, _ = name.rpartition(".")
-    return bool(_CONFLICT.search(stem or name))
+    return bool(_CONFLICT.search(stem) or _CONFLICT.search(name))
 
 
 def conflict_name(path: str, data: bytes) -> str:
-    """Name the copy of a losing version: both machines compute the same name for the same bytes."""
-    head, dot, extension = path.rpartition(".")
-    if not dot or "/" in extension:
-        head, extension = path, ""
+    """Name the copy of a losing version: both machines compute the same name for the same bytes.
+
+    The copy of a copy is named like a copy of the note itself, so names do not grow; a name
+    that would be longer than 255 bytes is shortened.
+    """
+    folder, slash, name = path.rpartition("/")
+    stem, dot, extension = name.rpartition(".")
+    if not stem or _CONFLICT.search(name):
+        stem, dot, extension = name, "", ""
     digest = hashlib.sha256(data).hexdigest()[:8]
-    return f"{head}.conflict-{digest}{'.' + extension if extension else ''}"
+    end = f".conflict-{digest}{dot}{extension}"
+    stem = _shortened(_CONFLICT.sub("", stem), 255 - len(end.encode("utf-8", "surrogateescape")))
+    return f"{folder}{slash}{stem}{end}"
+
+
+def _shortened(text: str, size: int) -> str:
+    # Cut to so many bytes of UTF-8, between characters.
+    data = text.encode("utf-8", "surrogateescape")
+    return text if len(data) <= size else data[: max(size, 1)].decode("utf-8", "ignore")
 
 
 def fault_in_name(name: str) -> str | None:
     """Say what is wrong with one part of a path, or None when it may be used.
 
-    People may name their notes as they like: any NFC name without control,
-    bidirectional or reserved characters passes.
+    People may name their notes as they like: any NFC name of at most 255 bytes without
+    control, bidirectional or reserved characters passes.
     """
     fault: str | None = None
     if not name or name in {".", ".."}:
@@ -133,10 +150,10 @@ def fault_in_name(name: str) -> str | None:
     elif any(_is_dangerous(c) for c in name):
         fault = "holds a control, bidirectional or invisible character"
     elif _RESERVED_CHARACTERS & set(name):
-        fault = 'holds one of < > : " \\ | ? *'
+        fault = 'holds one of < > : " / \\ | ? *'
     elif name[-1] in ". " or name[0] == " ":
         fault = "begins or ends with a space, or ends with a dot"
-    elif name.split(".", maxsplit=1)[0].casefold() in _RESERVED_NAMES:
+    elif name.split(".", maxsplit=1)[0].rstrip().casefold() in _RESERVED_NAMES:
         fault = "is reserved on Windows"
     elif len(name.encode()) > 255:
         fault = "is longer than 255 bytes"
@@ -152,7 +169,8 @@ def _is_dangerous(character: str) -> bool:
 
 def slug(text: str, limit: int = 40) -> str:
     """Make a file-name part of ASCII letters, digits and hyphens; "note" when nothing is left."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    plain = unicodedata.normalize("NFKD", text[:400].lower().translate(_LETTERS))
+    plain = plain.encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     if len(words) > limit:
         words = words[:limit].rpartition("-")[0] or words[:limit]
@@ -169,7 +187,7 @@ def task_id(day: datetime, title: str, seed: str) -> str:
         title: the subject or first line.
         seed: what identifies the source for ever, for example a Message-ID.
     """
-    digest = hashlib.sha256(seed.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+    digest = hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{day.astimezone(UTC):%Y-%m-%d}-{slug(title)}-{digest}"
 
 

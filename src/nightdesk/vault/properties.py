@@ -104,9 +104,7 @@ def read_properties(text: str, where: str) -> dict[str, Value]:
         why = str(e.problem)
         raise refuse(f"the properties are not valid YAML ({why})", line, why) from e
     except (ValueError, OverflowError) as e:  # an escape beyond Unicode, such as "\Uffffffff"
-        mark = loader.get_mark()
-        line = mark.line if mark else None
-        raise refuse("the properties hold an escape that is no character", line) from e
+        raise refuse("the properties hold an escape that is no character", loader.line) from e
     finally:
         loader.dispose()
     return {_text(k, back, refuse): _value(v, back, refuse) for k, v in found.items()}
@@ -127,7 +125,7 @@ def _flat(events: Iterator[yaml.Event], refuse: _Refuse) -> dict[str, Value]:  #
     inside = False
     documents = values = 0
     for event in events:
-        line = event.start_mark.line
+        line = event.start_mark.line if event.start_mark else None
         if getattr(event, "anchor", None) is not None:
             raise refuse("anchors and aliases are not allowed", line)
         if getattr(event, "tag", None) is not None:

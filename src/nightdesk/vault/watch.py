@@ -30,7 +30,7 @@ class Signal:
         self._last = time.monotonic()
         self._event.set()
 
-    def wait(self, timeout: float, *, quiet: float = 0.3, at_most: float = 2.0) -> bool:
+    def wait(self, timeout: float, *, quiet: float = 0.1, at_most: float = 2.0) -> bool:
         """Wait for the flag, then until nothing has changed for a moment.
 
         Args:

@@ -157,9 +157,8 @@ def _leaves(message: Message) -> Iterator[Message]:
         if not stack:
             return
         part = stack.pop()
-        inner = part.get_payload()
-        if part.get_content_maintype() == "multipart" and isinstance(inner, list):
-            stack += [item for item in reversed(inner) if isinstance(item, Message)]
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
+            stack += [item for item in reversed(_inner(part)) if isinstance(item, Message)]
         else:
             yield part
 
@@ -192,9 +191,9 @@ def _file_name(part: Message) -> str:
 
 def _default_name(part: Message, kind: str) -> str:
     if kind == "message/rfc822":
-        inner = part.get_payload()
+        inner = _inner(part)
         title = ""
-        if isinstance(inner, list) and inner and isinstance(inner[0], Message):
+        if inner and isinstance(inner[0], Message):
             title = one_line(headers.decoded(headers.first(inner[0], "Subject"))).text
         return (re.sub(r"[^\w .-]+", "_", title).strip(" .")[:80] or "message") + ".eml"
     return "unnamed"
@@ -204,15 +203,23 @@ def _encoding(part: Message) -> str:
     return headers.first(part, "Content-Transfer-Encoding").lower()
 
 
+def _inner(part: Message) -> list[object]:
+    payload = part.get_payload() if part.is_multipart() else []
+    return list(payload) if isinstance(payload, list) else []
+
+
 def _flat(part: Message) -> str:
-    payload = part.get_payload()
+    try:
+        payload = part.get_payload()
+    except (LookupError, ValueError):  # 8-bit bytes where the declared charset has no "replace"
+        return ""
     return payload if isinstance(payload, str) else ""
 
 
 def _size(part: Message, mark: str) -> int:
-    if isinstance(inner := part.get_payload(), list):
+    if part.is_multipart():
         try:
-            return sum(len(bytes(item)) for item in inner if isinstance(item, Message))
+            return sum(len(bytes(item)) for item in _inner(part) if isinstance(item, Message))
         except Exception:  # noqa: BLE001 - writing a broken forwarded mail may fail
             return 0
     if _encoding(part) == "base64":
@@ -234,7 +241,7 @@ def _bytes(part: Message, mark: str) -> bytes:
 def _text(part: Message, mark: str, body: _Body) -> str:
     data = _bytes(part, mark)
     limit = MAX_HTML_CHARACTERS * 4
-    if len(data) > limit or mark in _flat(part):
+    if len(data) > limit or (_encoding(part) == "base64" and mark in _flat(part)):
         body.cut = True
     try:
         charset = part.get_content_charset("") or ""

@@ -122,8 +122,8 @@ def make_server(context: EmailContext) -> MCPServer:
 
 def _received(ctx: Context[Any, Any]) -> dict[str, Any]:
     # The arguments as they came over the wire: what was signed is exactly what is compared.
-    arguments = getattr(ctx._input_params, "arguments", None)
-    return dict(arguments or {})
+    params = ctx.request_context.params or {}
+    return dict(params.get("arguments") or {})
 
 
 def _server(context: EmailContext) -> SmtpServer:

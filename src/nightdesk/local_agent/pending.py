@@ -1,0 +1,85 @@
+"""What waits for the person, and the same moves from the command line that Obsidian would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightdesk.errors import NoteError, UsageError
+from nightdesk.vault.documents import Card, read_card
+from nightdesk.vault.files import exchange, move
+from nightdesk.vault.layout import Folder, Place
+from nightdesk.vault.notes import parse_note, render_note
+from nightdesk.vault.scan import notes_in, read
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A note that waits for the person; `card` is None where it is a question or broken."""
+
+    place: Place
+    card: Card | None
+    fault: str = ""
+
+
+def waiting(vault: Path) -> list[Waiting]:
+    """Everything in `Pending_Approval/`."""
+    found: list[Waiting] = []
+    for place in notes_in(vault, Folder.PENDING):
+        try:
+            found.append(Waiting(place, read_card(read(vault, place.path), place.path)))
+        except FileNotFoundError:
+            continue
+        except NoteError as e:
+            question = place.stem.endswith("-question")
+            found.append(Waiting(place, None, "did it go out?" if question else str(e)))
+    return found
+
+
+def find(vault: Path, wanted: str) -> Place:
+    """The waiting note whose id is, or uniquely begins with, this text.
+
+    Raises:
+        UsageError: none or several.
+    """
+    places = notes_in(vault, Folder.PENDING)
+    exact = [place for place in places if place.stem == wanted]
+    found = exact or [place for place in places if place.stem.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            f"{wanted!r} begins {len(found)} notes: {', '.join(p.stem for p in found[:5])}",
+            remedy="Type more of the id",
+        )
+    raise UsageError(
+        f"nothing that waits is called {wanted!r}", remedy="`agent-local pending` lists what waits"
+    )
+
+
+def approve(vault: Path, wanted: str) -> str:
+    """Move a waiting note to `Approved/`; returns its new path."""
+    return _move(vault, find(vault, wanted), Folder.APPROVED)
+
+
+def reject(vault: Path, wanted: str, feedback: str) -> str:
+    """Move a waiting note to `Rejected/`, with what is wrong written into it first."""
+    place = find(vault, wanted)
+    if feedback.strip():
+        data = read(vault, place.path)
+        note = parse_note(data, place.path)
+        written = render_note({**note.properties, "feedback": feedback.strip()}, note.body)
+        before = exchange(vault / place.path, written)
+        if before != data:
+            exchange(vault / place.path, before)
+            raise UsageError(f"{place.stem} was being edited", remedy="Try again when it is saved")
+    return _move(vault, place, Folder.REJECTED)
+
+
+def _move(vault: Path, place: Place, folder: Folder) -> str:
+    target = "/".join((folder, *place.path.split("/")[1:]))
+    if not move(vault / place.path, vault / target):
+        raise UsageError(
+            f"{place.stem} has moved in between", remedy="`agent-local pending` shows what waits"
+        )
+    return target

@@ -1,0 +1,183 @@
+"""One git process: a fixed environment and configuration, a deadline, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nightdesk.errors import ConfigError
+
+GRACE_SECONDS = 5.0
+"""After a deadline: SIGTERM (git removes its locks), so long, then SIGKILL."""
+
+_CONFIG: tuple[str, ...] = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.symlinks=false",
+    "core.autocrlf=false",
+    "core.safecrlf=false",
+    "core.quotepath=false",
+    "core.precomposeunicode=true",
+    "core.protectNTFS=true",
+    "core.protectHFS=true",
+    "core.fsync=all",
+    "core.excludesFile=/dev/null",
+    "core.attributesFile=/dev/null",
+    "protocol.allow=never",
+    "protocol.ext.allow=never",
+    "transfer.fsckObjects=true",
+    "fetch.recurseSubmodules=no",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "merge.directoryRenames=false",
+    "commit.gpgsign=false",
+    "push.gpgSign=false",
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=20",
+)
+
+_ENVIRONMENT: Mapping[str, str] = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_PROTOCOL_FROM_USER": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+}
+
+_SSH = (
+    "ssh -oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=5 -oServerAliveCountMax=2"
+    " -oStrictHostKeyChecking=yes -oIdentitiesOnly=yes"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a git process said.
+
+    Attributes:
+        code: exit code; negative when a signal ended it.
+        timed_out: the deadline passed and the whole process group was ended.
+    """
+
+    code: int
+    out: bytes
+    err: str
+    timed_out: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The line of the error output that says most: the first `fatal:`, else the last."""
+        lines = [line.strip() for line in self.err.splitlines() if line.strip()]
+        fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+        if self.timed_out:
+            return "git did not finish in time"
+        return (fatal or lines[-1:] or [f"git ended with code {self.code}"])[0]
+
+
+def scrub_environment() -> None:
+    """Remove every GIT_* variable that this process inherited.
+
+    GitPython adds to the inherited environment and removes nothing, so a GIT_DIR or
+    GIT_INDEX_FILE of a surrounding hook would leak in. Its own GIT_PYTHON_* stay.
+    """
+    for name in list(os.environ):
+        if name.startswith("GIT_") and not name.startswith("GIT_PYTHON_"):
+            del os.environ[name]
+
+
+def _library() -> Any:
+    try:
+        import git
+    except ImportError as e:  # GitPython looks for the executable when it is imported
+        raise ConfigError(
+            "git is not installed or not found", remedy="Install git 2.34 or later"
+        ) from e
+    return git
+
+
+def run(
+    cwd: Path,
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    protocols: Sequence[str] = (),
+    stdin: bytes | None = None,
+    timeout: float = 120.0,
+) -> Result:
+    """Run git once.
+
+    Args:
+        cwd: the folder to run in.
+        arguments: after `git`; never passed through a shell.
+        environment: GIT_DIR and the like, over the fixed environment.
+        protocols: transports that this call may use: of `file`, `ssh`, `https`.
+        stdin: bytes for its input; none means /dev/null.
+        timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
+
+    Raises:
+        ConfigError: there is no git.
+    """
+    library = _library()
+    scrub_environment()
+    config = [*_CONFIG, *(f"protocol.{name}.allow=always" for name in protocols)]
+    command = [library.Git.GIT_PYTHON_GIT_EXECUTABLE]
+    for setting in config:
+        command += ["-c", setting]
+    command += arguments
+    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": _SSH}
+    try:
+        handle = library.Git(str(cwd)).execute(
+            command,
+            istream=subprocess.PIPE if stdin is not None else None,
+            as_process=True,
+            start_new_session=True,
+            env={**_ENVIRONMENT, **allowed, **environment},
+        )
+    except library.GitCommandNotFound as e:
+        raise ConfigError(
+            "git is not installed or not found", remedy="Install git 2.34 or later"
+        ) from e
+    process: subprocess.Popen[bytes] = handle.proc
+    try:
+        return _finish(process, stdin, timeout)
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream:
+                stream.close()
+
+
+def _finish(process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float) -> Result:
+    try:
+        out, err = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        out, err = _end(process)
+        return Result(process.returncode, out, err.decode("utf-8", "replace"), timed_out=True)
+    except BaseException:  # a signal handler raised: leave no child behind
+        _end(process)
+        raise
+    return Result(process.returncode, out, err.decode("utf-8", "replace"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            return process.communicate(timeout=GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    # Somebody outside the group (a shared ssh connection) holds the pipes: do without them.
+    process.wait()
+    return b"", b""
