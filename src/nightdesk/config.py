@@ -6,18 +6,37 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+")
+_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
+
+
+def _address(text: str) -> str:
+    if text and not _ADDRESS.fullmatch(text):
+        raise ValueError("must be a bare e-mail address such as ada@example.com")
+    return text
+
+
+def _absolute(path: Path) -> Path:
+    path = path.expanduser()
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+AnAddress = Annotated[str, AfterValidator(_address)]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HubSettings(_Section):
@@ -47,20 +66,23 @@ class EmailSettings(_Section):
             `smtp_password`. Empty: no login.
     """
 
-    address: str = ""
+    address: AnAddress = ""
     name: str = ""
-    aliases: list[str] = Field(default_factory=list)
-    maildir: Path | None = None
-    first_look_back_hours: float = Field(default=24.0, ge=0)
+    aliases: list[AnAddress] = Field(default_factory=list)
+    maildir: AbsolutePath | None = None
+    first_look_back_hours: float = Field(default=24.0, ge=0, le=87_600)
     poll_seconds: float = Field(default=20.0, ge=0.1, le=3600)
     smtp: str = ""
     smtp_user: str = ""
     smtp_timeout_seconds: float = Field(default=30.0, gt=0, le=300)
 
-    @field_validator("maildir", mode="after")
+    @field_validator("smtp", mode="after")
     @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return path.expanduser() if path else None
+    def _host_and_port(cls, text: str) -> str:
+        match = _HOST_PORT.fullmatch(text)
+        if text and not (match and 0 < int(match[1]) < 65536):
+            raise ValueError('must be "host:port", for example "smtp.example.com:587"')
+        return text
 
 
 class ModelSettings(_Section):
@@ -92,7 +114,7 @@ class ApprovalSettings(_Section):
 
     quiet_seconds: float = Field(default=1.0, ge=0, le=60)
     hold_seconds: float = Field(default=5.0, ge=0, le=3600)
-    expire_hours: float = Field(default=72.0, gt=0)
+    expire_hours: float = Field(default=72.0, gt=0, le=87_600)
 
 
 class SyncSettings(_Section):
@@ -105,9 +127,9 @@ class SyncSettings(_Section):
         silent_after_minutes: the cloud is called silent when its heartbeat has not changed so long.
     """
 
-    full_scan_seconds: float = Field(default=300.0, ge=1)
+    full_scan_seconds: float = Field(default=300.0, ge=1, le=86_400)
     max_deletions: int = Field(default=50, ge=1)
-    silent_after_minutes: float = Field(default=10.0, gt=0)
+    silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
 
 
 class Settings(_Section):
@@ -120,7 +142,7 @@ class Settings(_Section):
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    vault: Path
+    vault: AbsolutePath
     hub: HubSettings
     email: EmailSettings = EmailSettings()
     model: ModelSettings = ModelSettings()
@@ -128,23 +150,14 @@ class Settings(_Section):
     sync: SyncSettings = SyncSettings()
     trusted: list[str] = Field(default_factory=list)
 
-    @field_validator("vault", mode="after")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        path = path.expanduser()
-        if not path.is_absolute():
-            raise ValueError("must be an absolute path")
-        return path
-
 
 def config_path(role: Role, given: Path | None = None) -> Path:
     """Where the configuration lies: `--config`, `$NIGHTDESK_CONFIG`, or the user's own folder."""
     if given:
-        return given
+        return given.expanduser()
     if from_environment := os.environ.get("NIGHTDESK_CONFIG"):
-        return Path(from_environment)
-    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(base) / "nightdesk" / f"{role}.toml"
+        return Path(from_environment).expanduser()
+    return _usual_folder() / f"{role}.toml"
 
 
 def state_path(role: Role, config: Path) -> Path:
@@ -155,11 +168,20 @@ def state_path(role: Role, config: Path) -> Path:
     """
     if from_systemd := os.environ.get("STATE_DIRECTORY"):
         return Path(from_systemd.split(":")[0])
-    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "nightdesk"
-    if config.parent != usual:
+    config = config.expanduser().absolute()
+    if config != _usual_folder() / f"{role}.toml":
         return config.with_name(config.name + ".state")
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "nightdesk" / role
+    return _user_folder("XDG_STATE_HOME", ".local/state") / "nightdesk" / role
+
+
+def _usual_folder() -> Path:
+    return _user_folder("XDG_CONFIG_HOME", ".config") / "nightdesk"
+
+
+def _user_folder(variable: str, usual: str) -> Path:
+    # The XDG base directory specification: a relative path is to be ignored.
+    given = Path(os.environ.get(variable, ""))
+    return given if given.is_absolute() else Path.home() / usual
 
 
 def load(path: Path) -> Settings:
@@ -169,7 +191,7 @@ def load(path: Path) -> Settings:
         ConfigError: it is missing, no TOML, or holds a wrong value or an unknown key.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # Windows editors put a byte order mark in front
     except FileNotFoundError as e:
         raise ConfigError(
             "there is no configuration yet",
@@ -183,13 +205,14 @@ def load(path: Path) -> Settings:
             where=str(path),
         ) from e
     try:
-        return parse(tomllib.loads(text), str(path))
-    except tomllib.TOMLDecodeError as e:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as e:  # ValueError: TOMLDecodeError, impossible dates
         raise ConfigError(
             f"the configuration is not valid TOML ({e})",
             remedy="Correct the line it names",
             where=str(path),
         ) from e
+    return parse(values, str(path))
 
 
 def parse(values: dict[str, Any], where: str) -> Settings:
@@ -204,8 +227,9 @@ def parse(values: dict[str, Any], where: str) -> Settings:
         first = e.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         unknown = first["type"] == "extra_forbidden"
+        message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(
-            f"unknown key `{key}`" if unknown else f"`{key}`: {first['msg']}",
+            f"unknown key `{key}`" if unknown else f"`{key}`: {message}",
             remedy="Remove it or correct its spelling; docs/configuration.md lists every key"
             if unknown
             else "Correct this value; docs/configuration.md describes it",
@@ -221,20 +245,36 @@ def credential(name: str) -> str | None:
             is `NIGHTDESK_<NAME>`; in the keyring the service is `nightdesk`.
 
     Returns:
-        The secret without its final line break, or None where nobody has it.
+        The secret without its final line break, or None where nobody has it. An empty one
+        counts as not there.
+
+    Raises:
+        ConfigError: the name is none, or the credential's file cannot be read.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"{name!r} is no credential name", remedy="Use letters, digits, _ and - only"
         )
-    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
-        file = Path(folder) / name
-        if file.is_file():
-            return file.read_text("utf-8").rstrip("\r\n")
-    variable = "NIGHTDESK_" + name.upper().replace("-", "_")
-    if (value := os.environ.get(variable)) is not None:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and (value := _from_file(Path(folder) / name)):
         return value
-    return _from_keyring(name)
+    variable = "NIGHTDESK_" + name.upper().replace("-", "_")
+    return os.environ.get(variable) or _from_keyring(name)
+
+
+def _from_file(file: Path) -> str | None:
+    try:
+        return file.read_text("utf-8").rstrip("\r\n")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as e:
+        # Never the error's own words: a decoding error quotes the secret's bytes.
+        why = e.strerror if isinstance(e, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"the credential `{file.name}` cannot be read ({why})",
+            remedy="Check the LoadCredential line of the unit and the file behind it",
+            where=str(file),
+        ) from None
 
 
 def _from_keyring(name: str) -> str | None:
@@ -244,6 +284,6 @@ def _from_keyring(name: str) -> str | None:
     except ImportError:
         return None
     try:
-        return keyring.get_password("nightdesk", name)
+        return keyring.get_password("nightdesk", name) or None
     except KeyringError:  # a machine without a desktop has no keyring
         return None

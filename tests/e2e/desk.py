@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
-from nightdesk.sync.history import Commit, history
+from nightdesk.sync.hub import HubCommit, history
 from nightdesk.vault.layout import Folder
 from nightdesk.vault.scan import notes_in
 
@@ -88,12 +88,16 @@ class Desk:
                 file.write("\n[approval]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()))
 
     @contextmanager
-    def running(self, side: str, *, expect_exit: int | None = 0) -> Iterator[subprocess.Popen[bytes]]:
+    def running(
+        self, side: str, *, expect_exit: int | None = 0
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """The daemon of one side; stopped by SIGTERM at the end, within five seconds."""
         with (self.root / side / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"nightdesk.{side}_agent.cli", "run"]
-                + ["--config", str(self.config(side))],
+                [
+                    *(sys.executable, "-m", f"nightdesk.{side}_agent.cli"),
+                    *("run", "--config", str(self.config(side))),
+                ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.environment, start_new_session=True,
             )  # fmt: skip
@@ -138,7 +142,7 @@ class Desk:
     def inbox_of(self, address: str) -> list[EmailMessage]:
         return read_mailbox(self.mail.maildir(address))
 
-    def history(self) -> list[Commit]:
+    def history(self) -> list[HubCommit]:
         return history(self.hub)
 
     def dashboard(self) -> str:

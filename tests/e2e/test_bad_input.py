@@ -36,7 +36,7 @@ def test_a_broken_note_stays_and_is_shown_with_its_remedy(desk: Desk, name: str)
         assert len(wait(lambda: desk.json("local", "pending"), "the other work")) == 1
     with desk.running("cloud"):
         desk.send(subject="Another question")
-        wait(lambda: len([p for p in desk.notes("cloud", Folder.PENDING)]) == 2, "cloud goes on")
+        wait(lambda: len(desk.notes("cloud", Folder.PENDING)) == 2, "cloud goes on")
 
 
 @pytest.mark.parametrize("name", ["Größe & Maß.md", "Idee 💡.md", "日本語のメモ.md"])
@@ -152,7 +152,8 @@ def test_a_missing_hub_is_a_clear_error_at_init(bare_desk: Desk, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://hub.example/v.git", "git://hub.example/v.git", "ext::sh -c id", "https://a:b@h/v"]
+    "url",
+    ["http://hub.example/v.git", "git://hub.example/v.git", "ext::sh -c id", "https://a:b@h/v"],
 )
 def test_a_plain_text_hub_is_refused(bare_desk: Desk, tmp_path: Path, url: str) -> None:
     """Only encrypted transport (or a local path) is accepted."""

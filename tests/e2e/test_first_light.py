@@ -106,7 +106,7 @@ def test_one_note_both_agents_one_claims_it(desk: Desk) -> None:
         for number in range(6):
             note = desk.vault("local") / "Needs_Action" / f"Anruf {number} – ☎.md"
             note.parent.mkdir(exist_ok=True)
-            note.write_text(f"Plan the call number {number} with grace{number}@example.org\n", "utf-8")
+            note.write_text(f"Plan call {number} with grace{number}@example.org\n", "utf-8")
         wait(lambda: len(desk.json("local", "pending")) == 6, "a card for each note", 60)
         wait(lambda: not desk.notes("cloud", Folder.NEEDS_ACTION), "the cloud to see the claims")
     claims = [
@@ -145,12 +145,15 @@ def test_the_daemons_stop_cleanly_and_leave_no_process(desk: Desk) -> None:
             assert process.wait(5) == 0
     assert not [child for child in children if child.is_running()]
 
+
 def test_the_demo_tells_the_truth_in_json(tmp_path_factory: pytest.TempPathFactory) -> None:
     """`agent-local demo --yes --json` ends with one object, every field true, exit code 0."""
     root = tmp_path_factory.mktemp("demo") / "desk"
     done = subprocess.run(
-        [sys.executable, "-m", "nightdesk.local_agent.cli", "demo"]
-        + ["--yes", "--json", "--dir", str(root)],
+        [
+            *(sys.executable, "-m", "nightdesk.local_agent.cli"),
+            *("demo", "--yes", "--json", "--dir", str(root)),
+        ],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

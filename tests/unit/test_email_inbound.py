@@ -11,6 +11,7 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nightdesk.connectors.email.inbound import MAX_TEXT_CHARACTERS, parse_mail
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -99,8 +100,15 @@ def test_html_only_gives_the_visible_text() -> None:
         "/pay'>the bill</a><br>and <b>pay</b>.</p><ul><li>one<li>two</ul></body></html>"
     )
     assert text.replace("\xa0", " ").split("\n") == [
-        "Dear Ada,", "", "see the bill <https://x.example/pay>", "and pay.", "", "- one", "", "- two",
-    ]  # fmt: skip
+        "Dear Ada,",
+        "",
+        "see the bill <https://x.example/pay>",
+        "and pay.",
+        "",
+        "- one",
+        "",
+        "- two",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +155,9 @@ def test_nested_parts_and_attachments() -> None:
     made = message(Subject="files")
     made.set_content("plain words")
     made.add_alternative("<p>html words</p>", subtype="html")
-    made.add_attachment(b"%PDF" * 100, maintype="application", subtype="pdf", filename="Rechnüng.pdf")
+    made.add_attachment(
+        b"%PDF" * 100, maintype="application", subtype="pdf", filename="Rechnüng.pdf"
+    )
     made.add_attachment(b"x", maintype="text", subtype="plain", filename="../../etc/passwd")
     inner = message(Subject="the forwarded one")
     inner.set_content("inner")
@@ -186,7 +196,9 @@ def test_a_thirty_megabyte_attachment_is_listed_not_loaded() -> None:
         "From: a@example.com\r\nContent-Type: multipart/mixed; boundary=B",
         b"--B\r\nContent-Type: text/plain\r\n\r\nsee the film\r\n--B\r\nContent-Type: video/mp4\r\n"
         b"Content-Disposition: attachment; filename=film.mp4\r\n"
-        b"Content-Transfer-Encoding: base64\r\n\r\n" + encoded + b"--B\r\nContent-Type: text/csv\r\n"
+        b"Content-Transfer-Encoding: base64\r\n\r\n"
+        + encoded
+        + b"--B\r\nContent-Type: text/csv\r\n"
         b"Content-Disposition: attachment; filename=after.csv\r\n\r\na,b\r\n--B--\r\n",
     )
     del encoded
@@ -195,7 +207,10 @@ def test_a_thirty_megabyte_attachment_is_listed_not_loaded() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert got.text == "see the film"
-    assert [(a.name, a.size) for a in got.attachments] == [("film.mp4", len(data)), ("after.csv", 3)]
+    assert [(a.name, a.size) for a in got.attachments] == [
+        ("film.mp4", len(data)),
+        ("after.csv", 3),
+    ]
     assert got.size == len(raw)
     assert peak < 20 * 1024 * 1024
 
@@ -268,14 +283,45 @@ def test_tricky_addresses() -> None:
 
 
 _pieces = st.sampled_from(
-    [b"From: ", b"To: ", b"Subject: ", b"Date: ", b"Message-ID: ", b"References: ", b"\r\n", b"\n ",
-     b"\r\n\r\n", b"Content-Type: multipart/mixed; boundary=B\r\n", b"--B\r\n", b"--B--\r\n", b"a@b.c",
-     b"Content-Type: text/html; charset*=x''%ff\r\n", b"Content-Disposition: attachment; filename*0*=",
-     b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n",
-     b"=?utf-8?b?!!?=", b"=?x?q?=ff?=", b'"', b"<", b">", b"(", b";", b":", b"@", b"\xff", b"\x00",
-     b"Content-Transfer-Encoding: x-uuencode\r\n", b"<p style=display:none>", b"<![CDATA[", b"&#xD800;",
-     b"Content-Type: message/rfc822\r\n", b"[", b"]", b"\\"]
-)  # fmt: skip
+    [
+        b"From: ",
+        b"To: ",
+        b"Subject: ",
+        b"Date: ",
+        b"Message-ID: ",
+        b"References: ",
+        b"\r\n",
+        b"\n ",
+        b"\r\n\r\n",
+        b"Content-Type: multipart/mixed; boundary=B\r\n",
+        b"--B\r\n",
+        b"--B--\r\n",
+        b"a@b.c",
+        b"Content-Type: text/html; charset*=x''%ff\r\n",
+        b"Content-Disposition: attachment; filename*0*=",
+        b"Content-Transfer-Encoding: base64\r\n",
+        b"Content-Transfer-Encoding: quoted-printable\r\n",
+        b"=?utf-8?b?!!?=",
+        b"=?x?q?=ff?=",
+        b'"',
+        b"<",
+        b">",
+        b"(",
+        b";",
+        b":",
+        b"@",
+        b"\xff",
+        b"\x00",
+        b"Content-Transfer-Encoding: x-uuencode\r\n",
+        b"<p style=display:none>",
+        b"<![CDATA[",
+        b"&#xD800;",
+        b"Content-Type: message/rfc822\r\n",
+        b"[",
+        b"]",
+        b"\\",
+    ]
+)
 
 
 @settings(max_examples=250, deadline=None)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from nightdesk.connectors.email.maildir import MaildirMailbox
 from nightdesk.connectors.email.search import parse_query
 from nightdesk.errors import ConfigError, UsageError

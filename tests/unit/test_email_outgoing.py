@@ -10,6 +10,7 @@ from email.message import EmailMessage
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nightdesk.connectors.email.inbound import InboundMail, parse_mail
 from nightdesk.connectors.email.outgoing import (
     Outgoing,
@@ -74,7 +75,12 @@ def test_the_reading_back_catches_it_too() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("Bcc", "x@example.com"), ("X-Other", "1"), ("Reply-To", "x@example.com"), ("Sender", "x@y.z")],
+    [
+        ("Bcc", "x@example.com"),
+        ("X-Other", "1"),
+        ("Reply-To", "x@example.com"),
+        ("Sender", "x@y.z"),
+    ],
 )
 def test_serialise_refuses_any_other_header(name: str, value: str) -> None:
     message = build(PLAIN)

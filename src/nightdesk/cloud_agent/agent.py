@@ -100,6 +100,10 @@ class CloudAgent:
         self._next_mail = time.monotonic() + pause
         return None
 
+    def unsettled(self) -> float | None:
+        """0 while mail is left for the next look, else None."""
+        return 0.0 if self._watcher and self._watcher.more else None
+
     def _pause(self) -> float:
         due = [self._desk.settings.hub.poll_seconds, self._next_beat - time.monotonic()]
         if self._watcher:

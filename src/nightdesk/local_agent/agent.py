@@ -73,6 +73,7 @@ class LocalAgent:
         self._last_change: datetime | None = None
         self._troubles: dict[str, list[Attention]] = {}
         self._given_up: dict[str, bytes] = {}
+        self._next_step: float | None = None
 
     def open(self) -> None:
         """Take the vault, and look at what a crash may have left in doubt."""
@@ -97,6 +98,7 @@ class LocalAgent:
         report = self._registry.run(
             "local-execute-approved", executor=self._executor, now=self._clock()
         )
+        self._next_step = report.waiting_until
         if report.waiting_until is not None:
             pauses.append(report.waiting_until)
         _, refused, soonest = take_in(self._vault)
@@ -113,6 +115,14 @@ class LocalAgent:
             self._sync()
             self._show()
         return max(0.05, min(pauses))
+
+    def unsettled(self) -> float | None:
+        """Seconds until an approval's quiet period or hold is over; None where none runs."""
+        approval = self._desk.settings.approval
+        soon = approval.quiet_seconds + approval.hold_seconds + 1.0
+        if self._next_step is None or self._next_step > soon:
+            return None
+        return self._next_step
 
     def _sync(self) -> bool:
         """One cycle; returns whether sync is halted until a person has looked."""

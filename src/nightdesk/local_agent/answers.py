@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -13,13 +12,7 @@ from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.projection import Projection
 from nightdesk.local_agent.round import Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.documents import (
-    DRAFT_END,
-    DRAFT_HEADING,
-    FEEDBACK_HEADING,
-    section,
-    stamp,
-)
+from nightdesk.vault.documents import FEEDBACK_HEADING, section, stamp
 
 FEEDBACK_SECONDS = 300.0
 """How long a rejected card stays in Rejected/ so that feedback can still be typed."""
@@ -28,7 +21,6 @@ TYPING_SECONDS = 15.0
 """Feedback that appears after the move is taken when it has not changed for so long."""
 
 MAX_FEEDBACK_CHARACTERS = 4_000
-_TICKS = re.compile(r"(`{3,})")
 
 
 class Answers:
@@ -99,13 +91,9 @@ class Answers:
     def expire(self, turn: Round) -> None:
         """Let cards expire that nobody has answered in time."""
         now = turn.moment
-        answered = {found.id for found in (*turn.approved, *turn.rejected)}
+        rejected = {found.id for found in turn.rejected}
         for row in self._journal.rows({State.CARDED}):
-            if row.expires is None:
-                continue
-            if row.expires > now:
-                turn.deadlines.append(turn.now + (row.expires - now).total_seconds())
-            elif row.id not in answered or any(f.id == row.id for f in turn.approved):
+            if row.expires and row.expires <= now and row.id not in rejected:
                 self._expire(row, turn)
 
     def _expire(self, row: Row, turn: Round) -> None:
@@ -150,26 +138,9 @@ def feedback_of(found: Found) -> str:
 
     The draft and everything inside a fence is somebody else's text and is not looked at.
     """
-    typed = found.note.get("feedback").strip()
-    if not typed and not found.fault:
-        typed = section(_own_words(found.note.text), FEEDBACK_HEADING)
-    return typed[:MAX_FEEDBACK_CHARACTERS]
-
-
-def _own_words(text: str) -> str:
-    kept: list[str] = []
-    fence, draft = "", False
-    for line in text.replace("\r\n", "\n").split("\n"):
-        ticks = _TICKS.match(line)
-        if fence:
-            if line.rstrip() == "`" * len(line.rstrip()) and len(line.rstrip()) >= len(fence):
-                fence = ""
-        elif draft:
-            draft = line != DRAFT_END
-        elif line == DRAFT_HEADING:
-            draft = True
-        elif ticks:
-            fence = ticks.group(1)
-        else:
-            kept.append(line)
-    return "\n".join(kept)
+    for key in found.note.properties:
+        if key.strip().casefold() == "feedback" and (typed := found.note.get(key).strip()):
+            return typed[:MAX_FEEDBACK_CHARACTERS]
+    if found.fault:
+        return ""
+    return section(found.note.text, FEEDBACK_HEADING)[:MAX_FEEDBACK_CHARACTERS]

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from nightdesk.errors import ConfigError, NightdeskError, UsageError
 from nightdesk.local_agent import pending
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
-from nightdesk.sync.history import Commit, history
+from nightdesk.sync.hub import HubCommit, history
 from nightdesk.vault.files import exchange
 from nightdesk.vault.layout import DASHBOARD, Folder, place_of
 from nightdesk.vault.scan import notes_in
@@ -257,7 +257,7 @@ def _proposal(story: Story) -> str | None:
     return None
 
 
-def _commits_by(story: Story, author: str, *, after_root: bool) -> list[Commit]:
+def _commits_by(story: Story, author: str, *, after_root: bool) -> list[HubCommit]:
     commits = history(story.hub)
     return [c for c in (commits[1:] if after_root else commits) if c.author == author]
 
@@ -314,14 +314,14 @@ def _report(
         (place_of(path).group, commit.author)
         for commit in commits
         for change, path in commit.changes
-        if change in "AR" and path.startswith(f"{Folder.IN_PROGRESS}/")
+        if change == "A" and path.startswith(f"{Folder.IN_PROGRESS}/")
     ]
     claimed_by = claims[0][0] if claims and claims[0][0] == claims[0][1] else ""
     drafted_by = [c.author for c in commits if ("A", proposal) in c.changes]
     writers = {c.author for c in commits for _, path in c.changes if path == DASHBOARD}
     received = read_mailbox(mail.maildir(ADA))
     first = received[0]
-    sent = {
+    sent: dict[str, Any] = {
         "to": [str(first["To"])],
         "subject": str(first["Subject"]),
         "in_reply_to": str(first["In-Reply-To"]),
@@ -332,7 +332,7 @@ def _report(
         "one mail arrived": sent["count"] == 1,
         "it answers Ada's mail": sent["in_reply_to"] == asked["Message-ID"]
         and asked["Message-ID"] in str(first["References"]),
-        "it goes to Ada alone": [str(a) for a in sent["to"]] == [ADA],
+        "it goes to Ada alone": sent["to"] == [ADA] and not first["Cc"],
         "the cloud claimed the task": claimed_by == "cloud",
         "the cloud drafted it while the laptop was off": drafted_while_off
         and drafted_by == ["cloud"],

@@ -73,6 +73,6 @@ def read_mailbox(path: Path) -> list[EmailMessage]:
     files = [f for part in ("new", "cur") for f in (path / part).glob("*") if f.is_file()]
     files.sort(key=lambda f: f.stat().st_mtime_ns)
     return [
-        email.message_from_bytes(f.read_bytes(), policy=email.policy.default)  # type: ignore[misc]
+        email.message_from_bytes(f.read_bytes(), policy=email.policy.default)
         for f in files
     ]

@@ -161,8 +161,7 @@ class Intake:
             self._show_first(found, row, turn)
             return
         try:
-            card = self._as_carded(found, row)
-            canonical, digest = _canonical(card, found.path)
+            action = self._as_carded(found, row).action
         except NoteError as e:
             if row.state is State.APPROVED:
                 self._withdraw(row, found.path, turn, "it can no longer be read as a card")
@@ -181,8 +180,8 @@ class Intake:
             detail=f"moved to {found.path}",
             path=found.path,
             approved_sha=found.sha,
-            digest=digest,
-            canonical=canonical,
+            digest=action.digest(),
+            canonical=action.canonical(),
             approved_at=now,
             reason="",
         )
@@ -241,16 +240,3 @@ class Intake:
         turn.still_refused.add((found.path, found.sha))
         if self._journal.refuse(found.path, found.sha, reason, self._clock()):
             turn.refused.append(f"{found.path}: {reason}")
-
-
-def _canonical(card: Card, path: str) -> tuple[str, str]:
-    canonical = card.action.canonical()
-    try:
-        canonical.encode("utf-8")
-    except UnicodeEncodeError as e:
-        raise NoteError(
-            "the card holds a character that cannot be sent",
-            remedy="Remove escapes such as \\ud800 from the properties",
-            where=path,
-        ) from e
-    return canonical, card.action.digest()

@@ -52,7 +52,8 @@ class Questions:
             with suppress(FileExistsError):  # appeared since the look; the next pass reads it
                 files.create(self._vault / path, question_note(row))
         if row.state is State.IN_DOUBT:
-            self._projection.log(row, "in doubt", [f"Why: {one_line(row.reason)}"])
+            if not self._projection.log(row, "in doubt", [f"Why: {one_line(row.reason)}"]):
+                return row
             row = self._journal.change(
                 row, Event.ASK, self._clock(), detail="the person is asked", reason=row.reason
             )

@@ -21,11 +21,17 @@ from nightdesk.local_agent.rewrite import replace_unchanged
 from nightdesk.local_agent.states import Event, State
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files, scan
-from nightdesk.vault.documents import Card, Task, read_card, read_task, unfence
-from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
+from nightdesk.vault.documents import (
+    ORIGINAL_CUT,
+    Card,
+    Task,
+    read_card,
+    read_task,
+    unfence,
+)
+from nightdesk.vault.layout import Folder, Place, place_of
 
 MAX_ORIGINAL_CHARACTERS = 40_000
-_CUT = "\n… (cut here; the whole text is in the task)"
 _QUESTION_ID = re.compile(r"-question(-\d+)?$")
 
 
@@ -171,7 +177,7 @@ class Reviewer:
         task = self.task_of(card.task)
         original = (unfence(task.body) or task.body) if task else card.original
         if len(original) > MAX_ORIGINAL_CHARACTERS:
-            original = original[:MAX_ORIGINAL_CHARACTERS] + _CUT
+            original = f"{original[:MAX_ORIGINAL_CHARACTERS]}\n{ORIGINAL_CUT}"
         email = self._settings.email
         full = card.model_copy(
             update={
@@ -283,8 +289,6 @@ def _proven(card: Card, path: str) -> bytes:
             remedy="It was not taken; draft it again",
             where=path,
         ) from e
-    if len(data) > MAX_NOTE_BYTES and card.original:
-        return _proven(card.model_copy(update={"original": _CUT.strip()}), path)
     back = read_card(data, path)
     same = back.action.canonical() == card.action.canonical()
     if not same or (back.id, back.task, back.zone) != (card.id, card.task, card.zone):

@@ -11,7 +11,7 @@ from nightdesk.policy import Role
 from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import ask, config_file, trust, vault_template, write_config
 from nightdesk.sync.engine import create_root
-from nightdesk.sync.git import check_hub_url
+from nightdesk.sync.address import check_hub_url
 
 
 def init(

@@ -26,12 +26,16 @@ class Agent(Protocol):
     def one_pass(self) -> float:
         """Do one pass; returns the seconds until the next is due."""
 
+    def unsettled(self) -> float | None:
+        """Seconds until something that was begun can be finished; None where all is settled."""
+
 
 def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
     """Run an agent until it is asked to stop, or for one pass.
 
     Args:
-        once: one pass, then return; its errors reach the caller.
+        once: one pass, and what it began is finished (an approval's quiet period and hold);
+            its errors reach the caller.
     """
     wake = Signal()
     stop = Stop(wake)
@@ -40,9 +44,17 @@ def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
             agent.open()
             log.info("started", agent=desk.settings.name, vault=str(desk.vault), once=once)
             if once:
-                run(agent.one_pass, wake, stop, once=True)
+                _settle(agent, stop)
             else:
                 with watching(desk, wake):
                     run(agent.one_pass, wake, stop)
         finally:
             agent.close()
+
+
+def _settle(agent: Agent, stop: Stop) -> None:
+    agent.one_pass()
+    while (pause := agent.unsettled()) is not None:
+        if stop.asked.wait(pause):
+            return
+        agent.one_pass()

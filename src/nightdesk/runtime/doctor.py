@@ -12,7 +12,7 @@ from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
-from nightdesk.sync.git import check_hub_url, git_version, probe_hub, vault_fault
+from nightdesk.sync.hub import git_version, probe_hub, vault_fault
 
 _MIN_GIT = (2, 34)
 _MIN_FREE_BYTES = 500 * 1024 * 1024
@@ -60,7 +60,7 @@ def _vault(desk: Desk) -> Check:
     if not desk.vault.is_dir():
         remedy = "Mount or restore it, or correct `vault` in the configuration"
         return Check("vault", False, f"{desk.vault} does not exist", remedy)
-    fault = vault_fault(desk.vault)
+    fault = vault_fault(desk.vault, desk.settings.hub.url)
     if fault:
         return Check("vault", False, fault.what, fault.remedy)
     return Check("vault", True, str(desk.vault))
@@ -68,7 +68,6 @@ def _vault(desk: Desk) -> Check:
 
 def _hub(desk: Desk) -> Check:
     try:
-        check_hub_url(desk.settings.hub.url)
         probe_hub(desk.settings.hub.url)
     except NightdeskError as e:
         return Check("hub", False, str(e.what), e.remedy)

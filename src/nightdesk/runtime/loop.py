@@ -1,6 +1,6 @@
 """The daemon's loop: wake on a signal or by time, do one pass, say how it went, stop cleanly.
 
-One pass is the same whether it is the first, the thousandth or the only one (`--once`).
+A pass is the same whether it is the first, the thousandth or the only one.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Stop:
                 signal.signal(number, handler)
 
 
-def run(one_pass: Pass, wake: Signal, stop: Stop, *, once: bool = False) -> None:
+def run(one_pass: Pass, wake: Signal, stop: Stop) -> None:
     """Run passes until asked to stop.
 
     A person's mistake or an outage is logged and the loop goes on; a bug is logged with its
@@ -60,12 +60,8 @@ def run(one_pass: Pass, wake: Signal, stop: Stop, *, once: bool = False) -> None
     Args:
         one_pass: one pass of the work.
         wake: raised by watchers and signals.
-        once: one pass, whose errors reach the caller, then return.
     """
     readiness = Readiness()
-    if once:
-        one_pass()
-        return
     bugs = 0
     try:
         while not stop.asked.is_set():

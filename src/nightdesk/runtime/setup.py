@@ -89,7 +89,7 @@ def trust(path: Path, key_files: list[Path]) -> None:
         return
     if "trusted" in document:
         for key in new:
-            document["trusted"].append(key)  # type: ignore[union-attr]
+            document["trusted"].append(key)
     else:
         array = tomlkit.array()
         array.extend(new)

@@ -139,7 +139,7 @@ def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
     )
     plan = only_named(answer.output, request)
     _write_plan(desk, task, plan, answer)
-    cards = []
+    cards: list[Card] = []
     for planned in plan.emails:
         action = EmailSend(
             to=[check_address(planned.to)], subject=planned.subject, body=planned.body

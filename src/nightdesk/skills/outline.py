@@ -44,7 +44,7 @@ _NO_PERSON = re.compile(
     re.IGNORECASE,
 )
 _NAME_LINE = re.compile(
-    r"[ \t>*+-]*(?:my |mein )?name(?: is| ist)?[ \t]*:?[ \t*]+(?P<name>[^\s:*].{0,80})",
+    r"[ \t>*+-]*(?:my |mein )?name(?:[ \t*]*:[ \t*]*| is | ist )(?P<name>[^\s:*].{0,80})",
     re.IGNORECASE,
 )
 _GIVEN_NAME = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -126,7 +126,7 @@ def outline_plan(material: Mapping[str, str]) -> RequestPlan:
     steps = [_LIST_MARK.sub("", line) for line in lines if _LIST_MARK.match(line)]
     if not steps:
         prose = "\n".join(raw for raw in request.splitlines() if not raw.startswith("#"))
-        steps = _sentences(prose) or [summary] * bool(lines)
+        steps = [tidy(s) for s in _sentences(prose)] or lines[:1]
     language, name = language_of(request), _user_name(material)
     letter = f"{_GREETING_NOBODY[language]},\n\n{GAP}\n\n{_SIGN_OFF[language]}\n{name or GAP}"
     addresses = named_addresses(request)[:10]
@@ -148,14 +148,13 @@ def questions_in(text: str) -> list[str]:
         if not line.lstrip().startswith(">"):
             # A list item is a paragraph of its own.
             kept.append("\n" + _LIST_MARK.sub("", line) if _LIST_MARK.match(line) else line)
-    found = [s for s in _sentences("\n".join(kept)) if s.rstrip("\"”“’')]*_").endswith("?")]
-    return list(dict.fromkeys(found))[:MAX_QUESTIONS]
+    asked = (s for s in _sentences("\n".join(kept)) if s.rstrip("\"”“’')]*_").endswith("?"))
+    return list(dict.fromkeys(tidy(question) for question in asked))[:MAX_QUESTIONS]
 
 
 def _sentences(text: str) -> list[str]:
     paragraphs = (" ".join(p.split()) for p in re.split(r"\n[ \t]*\n", text))
-    sentences = (tidy(s) for p in paragraphs for s in _SENTENCE_END.split(p))
-    return [sentence for sentence in sentences if sentence]
+    return [sentence for p in paragraphs for sentence in _SENTENCE_END.split(p) if tidy(sentence)]
 
 
 def tidy(text: str, limit: int = _MAX_QUOTE) -> str:

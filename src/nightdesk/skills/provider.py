@@ -64,7 +64,7 @@ class ProviderModel:
         self._tools = True
         _import_library(settings.provider)
         for library in ("openai", "anthropic", "httpx2", "httpcore2"):
-            # At debug level these write whole requests, mail and all, into the log.
+            # At debug level some of these write whole requests, mail and all, into the log.
             logging.getLogger(library).setLevel(logging.WARNING)
 
     def ask(self, skill: Skill, material: Mapping[str, str], output: type[T]) -> Answer[T]:

@@ -59,7 +59,11 @@ class Usage:
         self._clock = clock
 
     def today(self) -> Day:
-        """What this UTC day has cost so far."""
+        """What this UTC day has cost so far.
+
+        Raises:
+            ConfigError: the state folder cannot be read.
+        """
         return self._read().get(self._key(), Day())
 
     def record(self, *, tokens_in: int, tokens_out: int) -> None:
@@ -79,11 +83,7 @@ class Usage:
         try:
             write(self.path, json.dumps(kept, indent=1).encode() + b"\n")
         except OSError as e:
-            raise ConfigError(
-                f"the model's usage cannot be recorded ({e.strerror})",
-                remedy="Make the state folder writable",
-                where=str(self.path),
-            ) from e
+            raise self._inaccessible(e) from e
 
     def _key(self) -> str:
         return f"{self._clock().astimezone(UTC):%Y-%m-%d}"
@@ -93,9 +93,18 @@ class Usage:
             return _DAYS.validate_json(self.path.read_bytes())
         except FileNotFoundError:
             return {}
+        except OSError as e:
+            raise self._inaccessible(e) from e
         except ValidationError:
             # Someone edited it. The old figures are kept beside it, and counting goes on.
             aside = self.path.with_suffix(".broken.json")
             self.path.replace(aside)
             log.warning("model usage unreadable, counting afresh", kept_as=str(aside))
             return {}
+
+    def _inaccessible(self, error: OSError) -> ConfigError:
+        return ConfigError(
+            f"the model's usage cannot be read or recorded ({error.strerror})",
+            remedy="Make the state folder readable and writable",
+            where=str(self.path),
+        )

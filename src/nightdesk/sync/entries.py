@@ -73,7 +73,7 @@ class Commit:
         parents: their ids.
         author: the author's name, which is the agent's name; unproven until it is signed.
         time: committer time, seconds since the epoch.
-        changes: against its first parent (against nothing for a root commit).
+        changes: against each of its parents (against nothing for a root commit).
     """
 
     oid: str

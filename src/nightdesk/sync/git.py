@@ -51,13 +51,16 @@ class Git:
         state: the agent's state folder (private index, temporary files).
         hub: the hub's address.
         agent: author and committer of every commit.
+        folder: the repository itself where it is not the vault's `.git` (a bare hub).
     """
 
-    def __init__(self, vault: Path, state: Path, hub: str, agent: str) -> None:
+    def __init__(
+        self, vault: Path, state: Path, hub: str, agent: str, *, folder: Path | None = None
+    ) -> None:
         self.vault = vault
         self.state = state
         self.hub = hub
-        self.folder = vault / ".git"
+        self.folder = folder or vault / ".git"
         self._protocols = (transport(hub),)
         self._environment = {
             "GIT_DIR": str(self.folder),
@@ -87,7 +90,7 @@ class Git:
         environment = dict(self._environment)
         if index:
             environment["GIT_INDEX_FILE"] = str(index)
-        result = run(self.folder, arguments, environment=environment, stdin=stdin)
+        result = run(self.vault, arguments, environment=environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
             raise SyncHalted(
                 f"git {arguments[0]} failed: {result.reason}",
@@ -222,9 +225,8 @@ class Git:
             names = [str(Path(folder) / name) for name in ("ours", "base", "theirs")]
             for name, data in zip(names, (ours, base, theirs), strict=True):
                 Path(name).write_bytes(data)
-            result = run(
-                self.folder, ["merge-file", "-p", "-q", *names], environment=self._environment
-            )
+            arguments = ["merge-file", "-p", "-q", *names]
+            result = run(self.vault, arguments, environment=self._environment)
         return result.out if result.code == 0 and not result.timed_out else None
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
@@ -293,7 +295,7 @@ class Git:
 
     def _talk(self, arguments: Sequence[str]) -> Result:
         return run(
-            self.folder,
+            self.vault,
             arguments,
             environment=self._environment,
             protocols=self._protocols,

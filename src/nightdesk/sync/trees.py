@@ -20,6 +20,7 @@ class Trees:
         self._git = git
         self._index = index
         self._at: str | None = None
+        self._last: tuple[str | None, Mapping[str, Entry | None], str] | None = None
         # We hold the daemon's lock, so a lock or an index of a killed run is nobody's.
         index.with_name(index.name + ".lock").unlink(missing_ok=True)
         index.unlink(missing_ok=True)
@@ -34,6 +35,8 @@ class Trees:
         Returns:
             The id of the new tree.
         """
+        if self._last and self._last[:2] == (start, changes):
+            return self._last[2]
         if self._at is None or self._at != start:
             self._at = None
             self._git.call("read-tree", *([start] if start else ["--empty"]), index=self._index)
@@ -47,6 +50,7 @@ class Trees:
             self._git.call("update-index", "-z", "--index-info", stdin=stream, index=self._index)
         tree = self._git.call("write-tree", index=self._index).out.decode().strip()
         self._at = tree
+        self._last = (start, dict(changes), tree)
         return tree
 
     def stands_at(self, start: str) -> None:

@@ -24,10 +24,10 @@ from nightdesk.vault.body import (
     unfence,
 )
 from nightdesk.vault.fields import (
+    Addresses,
     AnyZone,
     MaybeMoment,
     NoteId,
-    Texts,
     Words,
     as_properties,
     fault_in_id,
@@ -76,8 +76,8 @@ class Task(BaseModel):
     sender: str = Field(default="", alias="from")
     sender_name: str = ""
     reply_to: str = ""
-    to: Texts = Field(default_factory=list)
-    cc: Texts = Field(default_factory=list)
+    to: Addresses = Field(default_factory=list)
+    cc: Addresses = Field(default_factory=list)
     subject: str = ""
     received: MaybeMoment = None
     message_id: str = ""
@@ -148,10 +148,11 @@ def _original(text: str, room: int) -> bytes:
         over = len(data) - room
         if over <= 0:
             return data
-        # The fence grows with the backticks in the text, so cutting is tried until it fits.
-        kept = len(text.encode()) - over - len(ORIGINAL_CUT.encode()) - 1
-        if kept <= 0:
+        size = len(text.encode())
+        if size < 200:
             return b""
+        # The fence grows with the backticks in the text, so cutting is tried until it fits.
+        kept = max(size - over, size // 2) - len(ORIGINAL_CUT.encode()) - 1
         text = text.encode()[:kept].decode("utf-8", "ignore").rstrip("\n") + "\n" + ORIGINAL_CUT
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
 
 from nightdesk.errors import NoteError
 from nightdesk.policy import Zone
+from nightdesk.vault.actions import split_addresses
 from nightdesk.vault.layout import fault_in_name
 from nightdesk.vault.notes import Note, Value
 
@@ -49,9 +50,9 @@ def _zone(value: object) -> object:
     return value.strip().casefold() if isinstance(value, str) else value
 
 
-def _texts(value: object) -> object:
+def _addresses(value: object) -> object:
     # A list of one is written as a plain text where the property's type is Text.
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    return split_addresses(value) if isinstance(value, str) else value
 
 
 def _words(value: object) -> object:
@@ -62,7 +63,7 @@ NoteId = Annotated[str, AfterValidator(_note_id)]
 Moment = Annotated[datetime, AfterValidator(_in_utc)]
 MaybeMoment = Annotated[Moment | None, BeforeValidator(_empty_is_none)]
 AnyZone = Annotated[Zone, BeforeValidator(_zone)]
-Texts = Annotated[list[str], BeforeValidator(_texts)]
+Addresses = Annotated[list[str], BeforeValidator(_addresses)]
 Words = Annotated[list[str], BeforeValidator(_words)]
 
 

@@ -6,8 +6,10 @@ event costs time and nothing else.
 
 from __future__ import annotations
 
-import threading
+import errno
+import queue
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,23 +17,29 @@ from typing import Self
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
+from nightdesk.errors import VaultUnavailable
+
 _CHANGES = frozenset({"created", "modified", "moved", "deleted"})
 
 
 class Signal:
-    """A look-again flag that any thread may raise and one loop waits for."""
+    """A look-again flag that any thread, or a signal handler, may raise and one loop waits for."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # Not threading.Event: its lock would hang a signal handler that interrupts a wait.
+        self._raised: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._last = 0.0
 
     def set(self) -> None:
         """Say: look again."""
         self._last = time.monotonic()
-        self._event.set()
+        if self._raised.empty():
+            self._raised.put(None)
 
-    def wait(self, timeout: float, *, quiet: float = 0.1, at_most: float = 2.0) -> bool:
+    def wait(self, timeout: float, *, quiet: float = 0.3, at_most: float = 2.0) -> bool:
         """Wait for the flag, then until nothing has changed for a moment.
+
+        What was said before this returns is covered by the look that follows it.
 
         Args:
             timeout: seconds after which to look anyway.
@@ -41,20 +49,29 @@ class Signal:
         Returns:
             True if the flag was raised, False on time-out.
         """
-        if not self._event.wait(timeout):
+        try:
+            self._raised.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
             return False
-        first = time.monotonic()
-        while time.monotonic() - self._last < quiet and time.monotonic() - first < at_most:
-            time.sleep(min(quiet, 0.05))
-        self._event.clear()
+        deadline = time.monotonic() + at_most
+        while (now := time.monotonic()) < min(deadline, self._last + quiet):
+            time.sleep(min(deadline, self._last + quiet) - now)
+        with suppress(queue.Empty):
+            while True:
+                self._raised.get_nowait()
         return True
 
 
 class Watch(FileSystemEventHandler):
-    """Raises a signal when anything but a dot-path changes below the given folders."""
+    """Raises a signal when anything but a dot-path changes below the given folders.
+
+    Attributes:
+        problem: why changes are not seen, or "". Work goes on then, by the rescan alone.
+    """
 
     def __init__(self, folders: list[Path], signal: Signal) -> None:
         self.signal = signal
+        self.problem = ""
         self._folders = folders
         self._observer = Observer()
 
@@ -67,18 +84,32 @@ class Watch(FileSystemEventHandler):
             self.signal.set()
 
     def _hidden(self, path: str) -> bool:
-        for folder in self._folders:
-            try:
-                parts = Path(path).relative_to(folder).parts
-            except ValueError:
-                continue
-            return any(part.startswith(".") for part in parts)
-        return False
+        # A watched folder may itself lie in another's dot-path (a ref below `.git`).
+        within = [folder for folder in self._folders if Path(path).is_relative_to(folder)]
+        return all(
+            any(part.startswith(".") for part in Path(path).relative_to(folder).parts)
+            for folder in within
+        )
 
     def __enter__(self) -> Self:
         for folder in self._folders:
+            if not folder.is_dir():
+                raise VaultUnavailable(
+                    "the folder is not there",
+                    remedy="Check its path and that its disk is mounted",
+                    where=str(folder),
+                )
             self._observer.schedule(self, str(folder), recursive=True)
-        self._observer.start()
+        try:
+            self._observer.start()
+        except OSError as e:
+            self._observer.unschedule_all()
+            if e.errno not in {errno.ENOSPC, errno.EMFILE}:
+                raise
+            self.problem = (
+                "the system watches too many files already; raise fs.inotify.max_user_watches "
+                "and max_user_instances (changes are still found, but later)"
+            )
         return self
 
     def __exit__(
@@ -87,5 +118,6 @@ class Watch(FileSystemEventHandler):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._observer.stop()
-        self._observer.join(timeout=2)
+        if self._observer.is_alive():
+            self._observer.stop()
+            self._observer.join(timeout=2)

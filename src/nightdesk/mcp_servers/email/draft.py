@@ -5,11 +5,10 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TypedDict
 
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nightdesk.connectors.email.maildir import MAX_PAGE, MaildirMailbox
 from nightdesk.connectors.email.search import SYNTAX
@@ -28,7 +27,7 @@ INSTRUCTIONS = (
 )
 
 
-class Draft(TypedDict):
+class Draft(BaseModel):
     """A proposal card that was written."""
 
     id: str
@@ -36,22 +35,20 @@ class Draft(TypedDict):
     status: str
 
 
-# `from` is a keyword of Python, hence this form.
-FoundMail = TypedDict(
-    "FoundMail",
-    {
-        "id": str,
-        "message_id": str,
-        "from": str,
-        "subject": str,
-        "received": str,
-        "snippet": str,
-    },
-)
-"""One hit of a search; `received` in ISO 8601, UTC."""
+class FoundMail(BaseModel):
+    """One hit of a search; `received` in ISO 8601, UTC."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    message_id: str
+    sender: str = Field(alias="from")
+    subject: str
+    received: str
+    snippet: str
 
 
-class FoundMails(TypedDict):
+class FoundMails(BaseModel):
     """A page of hits, newest first."""
 
     total: int
@@ -77,6 +74,7 @@ def add_draft_tools(server: MCPServer, context: EmailContext) -> None:
 
     @server.tool(
         title="Propose an e-mail",
+        structured_output=True,
         annotations=ToolAnnotations(
             read_only_hint=False,
             destructive_hint=False,
@@ -114,6 +112,7 @@ def add_draft_tools(server: MCPServer, context: EmailContext) -> None:
 
     @server.tool(
         title="Search the mailbox",
+        structured_output=True,
         description=f"Search the mailbox. Query syntax: {SYNTAX}. An empty query finds every mail. "
         f"Newest first; limit 1 to {MAX_PAGE}; pass next_offset as offset for the next page.",
         annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
@@ -130,14 +129,12 @@ def add_draft_tools(server: MCPServer, context: EmailContext) -> None:
             raise nothing_done(f"the mailbox cannot be read ({e.strerror})") from e
         hits = [
             FoundMail(
-                {
-                    "id": hit.key,
-                    "message_id": hit.message_id,
-                    "from": hit.sender,
-                    "subject": hit.subject,
-                    "received": stamp(hit.received),
-                    "snippet": hit.snippet,
-                }
+                id=hit.key,
+                message_id=hit.message_id,
+                sender=hit.sender,
+                subject=hit.subject,
+                received=stamp(hit.received),
+                snippet=hit.snippet,
             )
             for hit in page.hits
         ]

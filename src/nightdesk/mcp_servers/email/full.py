@@ -9,10 +9,11 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import ToolAnnotations
+from pydantic import BaseModel
 
 from nightdesk.connectors.email.outgoing import (
     Outgoing,
@@ -35,14 +36,14 @@ MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
 _Fate = Literal["accepted", "refused", "unknown"]
 
 
-class RecipientReport(TypedDict):
+class RecipientReport(BaseModel):
     """What became of the mail for one recipient, in the server's own words."""
 
     outcome: _Fate
     detail: str
 
 
-class SendReport(TypedDict):
+class SendReport(BaseModel):
     """What became of a mail.
 
     `accepted`: the server took it for at least one recipient. `refused`: it said no to all.
@@ -62,6 +63,7 @@ def make_server(context: EmailContext) -> MCPServer:
 
     @server.tool(
         title="Send an approved e-mail",
+        structured_output=True,
         annotations=ToolAnnotations(
             read_only_hint=False,
             destructive_hint=True,

@@ -1,0 +1,124 @@
+"""The person's clone: whether it can be worked in, one daemon at a time, and in step at the end."""
+
+from __future__ import annotations
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from nightdesk.errors import ConfigError, NightdeskError, SyncHalted, VaultUnavailable
+from nightdesk.sync.git import Git
+
+MAIN = "refs/heads/main"
+BASE = "refs/nightdesk/base"
+"""The hub's commit that is completely merged into this disk."""
+KEPT = "refs/nightdesk/kept"
+
+_BUSY = {
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisect",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+}
+
+
+def lock(path: Path) -> IO[bytes]:
+    """Take a lock that ends with the process.
+
+    Raises:
+        NightdeskError: another process has it.
+    """
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        file.close()
+        raise NightdeskError(
+            "another agent is already at work here",
+            remedy="Stop it first; `run` may be started once for each vault",
+            where=str(path),
+        ) from e
+    return file
+
+
+def check_clone(git: Git) -> None:
+    """See that the vault is a clone of this hub, and that nobody is in the middle of something.
+
+    Raises:
+        VaultUnavailable: the folder is missing or unmounted.
+        ConfigError: it is no clone, or one of another hub.
+        SyncHalted: a merge or rebase is open, or another branch is checked out.
+    """
+    if not git.vault.is_dir():
+        raise VaultUnavailable(
+            "the vault's folder is not there",
+            remedy="Mount it, or correct `vault` in the configuration",
+            where=str(git.vault),
+        )
+    if not (git.folder / "HEAD").is_file():
+        raise ConfigError(
+            "the vault is not connected to a hub yet",
+            remedy="Run `init` of the same command first",
+            where=str(git.vault),
+        )
+    if git.origin() != git.hub:
+        raise ConfigError(
+            f"the vault belongs to another hub ({git.origin() or 'none'})",
+            remedy="Correct `hub.url` in the configuration, or run"
+            f" `git -C {git.vault} remote set-url origin {git.hub}` if the hub has moved",
+            where=str(git.vault),
+        )
+    check_idle(git)
+
+
+def check_idle(git: Git) -> None:
+    """See that no merge, rebase or other branch is open in the person's own git.
+
+    Raises:
+        VaultUnavailable: the vault has vanished.
+        SyncHalted: it is; sync goes on by itself once that is finished.
+    """
+    for name, what in _BUSY.items():
+        if (git.folder / name).exists():
+            raise SyncHalted(
+                f"{what} is open in the vault's own git",
+                remedy="Finish or abort it with git; sync then goes on by itself",
+                where=str(git.vault),
+            )
+    try:
+        head = (git.folder / "HEAD").read_text("utf-8", "replace").strip()
+    except OSError as e:
+        raise VaultUnavailable(
+            f"the vault cannot be read ({e.strerror})",
+            remedy="Check that the folder is there, mounted and yours",
+            where=str(git.vault),
+        ) from e
+    if head != f"ref: {MAIN}":
+        raise SyncHalted(
+            "the vault's own git is not on the branch main",
+            remedy=f"Run `git -C {git.vault} switch main`; sync then goes on by itself",
+            where=str(git.vault),
+        )
+
+
+def remove_own_locks(git: Git) -> None:
+    """Remove lock files that a killed run left on refs that only Nightdesk writes."""
+    for stale in (git.folder / "refs" / "nightdesk").rglob("*.lock"):
+        stale.unlink(missing_ok=True)
+
+
+def step_along(git: Git, commit: str) -> None:
+    """Bring the person's branch and index into step, so that their `git status` is clean.
+
+    Best effort: sync rests on neither. A commit that the person made is kept under a ref of
+    its own (its files are on the disk and sync as they are); an index in use stays untouched.
+    """
+    main = git.resolve(MAIN)
+    if main and main != commit and not git.is_ancestor(main, commit):
+        git.update_refs((f"{KEPT}/{main[:12]}", main))
+    if main != commit:
+        git.call("update-ref", MAIN, commit, ok=(0, 1, 128))
+    if not (git.folder / "index.lock").exists():
+        git.call("read-tree", "--reset", commit, ok=(0, 1, 128))

@@ -1,0 +1,86 @@
+"""The gate: what comes from the hub is judged before one byte of it reaches the vault.
+
+In this form it judges what can be judged without signatures: kinds of entry, names, excluded
+paths, and on the laptop that nobody else fills `Approved/` or changes a waiting card. The table of section 5
+(`policy.CLOUD_MAY_WRITE`) and the signatures that it needs take their place here: `judge`
+sees every commit, with its author and parents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nightdesk.policy import Role
+from nightdesk.sync.entries import FILE_MODE, Changed, Commit, Entry, PathMap
+from nightdesk.sync.secrets import GITIGNORE, excluded, fault_in_path
+from nightdesk.vault.layout import Folder
+
+_KINDS = {
+    "120000": "a symbolic link is refused",
+    "160000": "a nested repository is refused",
+    "100755": "an executable file is refused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What of the judged commits is not applied.
+
+    Attributes:
+        reasons: path as git spells it -> why, in the order of the history, even where a later
+            commit took the offence away again (the history holds it).
+    """
+
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+def fault(path: str, entry: Entry) -> str | None:
+    """Say why a path can never be part of the vault, whoever wrote it; None when it can."""
+    if entry.mode != FILE_MODE:
+        return _KINDS.get(entry.mode, f"the file mode {entry.mode} is refused")
+    if path.rsplit("/", 1)[-1].casefold() in {".gitattributes", ".gitmodules"}:
+        return "it would change how git reads the vault"
+    return excluded(path) or (None if path == GITIGNORE else fault_in_path(path))
+
+
+def divide(entries: PathMap) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """Divide a commit's paths into those that are part of the vault and those that never are."""
+    visible: dict[str, Entry] = {}
+    alien: dict[str, Entry] = {}
+    for path, entry in entries.items():
+        (alien if fault(path, entry) else visible)[path] = entry
+    return visible, alien
+
+
+def judge(commits: Sequence[Commit], role: Role) -> Verdict:
+    """Judge every commit that is new, not only where they end.
+
+    Args:
+        commits: oldest first.
+        role: who judges. What the laptop alone may write is refused there only.
+    """
+    found: dict[str, str] = {}
+    for commit in commits:
+        for change in commit.changes:
+            if change.path in found:
+                continue
+            reason = fault(change.path, change.after) if change.after else None
+            if reason is None and role is Role.LOCAL:
+                reason = _laptop_alone(change)
+            if reason:
+                found[change.path] = reason
+    return Verdict(found)
+
+
+def _laptop_alone(change: Changed) -> str | None:
+    """What nobody else may do as long as nobody signs."""
+    if change.path == GITIGNORE:
+        return "the vault's ignore file is changed on the laptop only"
+    if change.after is None:
+        return None
+    if change.path.startswith(f"{Folder.APPROVED}/"):
+        return "an approval is a move on this machine; nothing else may fill Approved/"
+    if change.before is not None and change.path.startswith(f"{Folder.PENDING}/"):
+        return "a card that waits for the person is written once and never changed from elsewhere"
+    return None
