@@ -36,7 +36,7 @@ AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class HubSettings(_Section):

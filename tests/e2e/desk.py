@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
-from nightdesk.sync.hub import HubCommit, history
+from nightdesk.sync.outside import HubCommit, history
 from nightdesk.vault.layout import Folder
 from nightdesk.vault.scan import notes_in
 

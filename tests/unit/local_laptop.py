@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nightdesk.config import Settings, parse
-from nightdesk.local_agent.executor import Executor, PassReport
+from nightdesk.local_agent.executor import Executor, PassReport, Send
 from nightdesk.local_agent.journal import Journal
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.policy import Zone
@@ -81,27 +81,35 @@ def accepted(arguments: dict[str, Any]) -> dict[str, Any]:
 
 class Laptop:
     def __init__(self, root: Path, *, quiet: float = 0, hold: float = 0) -> None:
+        (root / "vault").mkdir(parents=True)
+        self.reopen(root, quiet=quiet, hold=hold)
+
+    def reopen(self, root: Path, *, quiet: float = 0, hold: float = 0) -> None:
+        """Start on a vault and a journal that are there."""
         self.vault = root / "vault"
         self.state = root / "state"
-        self.vault.mkdir(parents=True)
         self.settings = settings_for(self.vault, quiet=quiet, hold=hold)
         self.ledger: list[tuple[str, dict[str, Any], str]] = []
         self.answer: Callable[[dict[str, Any]], Any] = accepted
+        self.send: Send = self._send
         self.moment = START
         self.ticks = 1000.0
         self.open()
 
     def open(self) -> None:
         self.journal = Journal(self.state / "journal.sqlite")
-        self.reviewer = Reviewer(self.journal, self.vault, self.settings, self.clock)
+        self.reviewer = self.make_reviewer()
         self.executor = self.make_executor()
+
+    def make_reviewer(self, crash: Callable[[str], None] = no_crash) -> Reviewer:
+        return Reviewer(self.journal, self.vault, self.settings, self.clock, crash)
 
     def make_executor(self, crash: Callable[[str], None] = no_crash) -> Executor:
         return Executor(
             self.journal,
             self.vault,
             self.settings,
-            self._send,
+            self.send,
             self.clock,
             crash,
             ticks=lambda: self.ticks,

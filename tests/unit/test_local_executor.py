@@ -55,7 +55,6 @@ def _raise(error: Exception) -> Any:
 # --- the straight way ---
 
 
-@pytest.mark.requirement("US2.1", "FR-003", "SKILL.local-execute-approved")
 def test_an_approved_card_is_sent_once_and_everything_goes_to_done(laptop: Laptop) -> None:
     laptop.desk()
     approved = (laptop.vault / PENDING).read_bytes()
@@ -149,7 +148,6 @@ def test_a_card_that_belongs_to_no_task_is_sent_too(laptop: Laptop) -> None:
 # --- quiet period, hold, undo ---
 
 
-@pytest.mark.requirement("SC-008")
 def test_quiet_period_and_hold_are_waited_for_and_not_longer(patient: Laptop) -> None:
     patient.desk()
     report = patient.approve()
@@ -228,7 +226,9 @@ def test_edited_during_the_hold_is_recorded_anew_and_the_hold_begins_again(patie
     patient.later(4.5)
     patient.edit(APPROVED, "yesterday", "today")
     patient.executor.pass_once()
-    patient.later(1)  # 5.5 s after the approval: the old hold is over, the new text is not
+    patient.later(0.75)  # the old hold is over, the new text is not yet at rest
+    assert patient.executor.pass_once().waiting_until == pytest.approx(0.25)
+    patient.later(0.25)
     assert patient.executor.pass_once().approved == (CARD,)
     assert patient.ledger == []
     patient.later(5)
@@ -275,7 +275,7 @@ def _refused(laptop: Laptop, words: str) -> None:
     assert len(laptop.ledger) == before
 
 
-@pytest.mark.requirement("SC-003", "US2.3")
+@pytest.mark.requirement("US2.3")
 def test_a_forged_file_in_approved_does_nothing(laptop: Laptop) -> None:
     laptop.desk()
     laptop.executor.pass_once()
@@ -735,6 +735,23 @@ def test_with_a_lost_journal_nothing_runs_and_every_card_needs_a_new_move(laptop
     assert [action_id for _, _, action_id in laptop.ledger] == [CARD]
 
 
+def test_a_lost_journal_is_noticed_after_the_quiet_period_too(patient: Laptop) -> None:
+    patient.desk()
+    patient.move(PENDING, APPROVED)
+    patient.card(f"{TASK}-email-2")
+    patient.close()
+    (patient.state / "journal.sqlite").unlink()
+    patient.open()
+    patient.reviewer.adopt_pending()
+    patient.executor.pass_once()
+    patient.later(1)
+    patient.executor.pass_once()
+    assert patient.exists(PENDING)
+    patient.later(60)
+    patient.executor.pass_once()
+    assert patient.ledger == []
+
+
 def test_two_executors_never_run_together(laptop: Laptop) -> None:
     laptop.executor.recover()
     second = laptop.make_executor()
@@ -768,7 +785,6 @@ def test_a_forged_done_note_does_not_hide_what_was_sent(laptop: Laptop) -> None:
     assert "Message-ID" in laptop.read(DONE.replace(".md", "-2.md"))
 
 
-@pytest.mark.requirement("FR-010")
 def test_the_shared_log_names_a_payment_by_its_id_alone(laptop: Laptop) -> None:
     path = PENDING.replace("/email/", "/payments/")
     raw = proposal(subject="rent 1200").replace(b'zone: "email"', b'zone: "payments"')

@@ -84,7 +84,6 @@ def test_gaps_are_counted(gap: str) -> None:
 # --- incoming ---
 
 
-@pytest.mark.requirement("FR-003")
 def test_the_card_is_written_by_local_from_what_was_parsed(laptop: Laptop) -> None:
     laptop.task()
     raw = proposal(to=["mallory@example.net"]).replace(
@@ -160,7 +159,6 @@ def test_a_bad_proposal_is_quarantined_with_its_evidence(laptop: Laptop, name: s
     assert laptop.reviewer.incoming(path, data) is None  # and again
 
 
-@pytest.mark.requirement("FR-010")
 def test_a_payment_card_from_the_hub_is_quarantined(laptop: Laptop) -> None:
     path = PENDING.replace("/email/", "/payments/")
     data = proposal().replace(b'zone: "email"', b'zone: "payments"')

@@ -13,7 +13,7 @@ from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import ask, config_file, public_key, trust, write_config
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import join
-from nightdesk.sync.hub import make_bare_hub
+from nightdesk.sync.outside import make_bare_hub
 
 
 def make_hub(folder: Path, owner_key: Path | None) -> None:

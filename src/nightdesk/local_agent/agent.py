@@ -5,14 +5,13 @@ Approvals come first in every pass and need no hub: they work with the network g
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
 from nightdesk.errors import HubUnreachable, NightdeskError, SyncHalted, Transient
-from nightdesk.local_agent.dashboard import Health, moment, render
+from nightdesk.local_agent.dashboard import Health, inert, moment, render
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.inbox import take_in
 from nightdesk.local_agent.journal import Journal
@@ -84,6 +83,7 @@ class LocalAgent:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._executor.close()
         self._sender.close()
         self.engine.close()
         self.journal.close()
@@ -213,10 +213,9 @@ class LocalAgent:
         beat = self.engine.heartbeat("cloud")
         if beat is None:
             return Health("Cloud", well=False, state="not seen yet")
-        silent = (time.monotonic() - beat.changed_at) / 60
-        limit = self._desk.settings.sync.silent_after_minutes
-        if silent > limit and self._sync_state.well:
-            return Health("Cloud", well=False, state=f"silent since {beat.status.get('at', '?')}")
+        if beat.silent_seconds > self._desk.settings.sync.silent_after_minutes * 60:
+            since = inert(beat.status.get("at", "?"))
+            return Health("Cloud", well=False, state=f"silent since {since}")
         if beat.status.get("state") == "trouble":
-            return Health("Cloud", well=False, state=beat.status.get("what", "in trouble"))
+            return Health("Cloud", well=False, state=inert(beat.status.get("what", "in trouble")))
         return Health("Cloud", well=True, state="working")

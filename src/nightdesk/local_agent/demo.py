@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from nightdesk.errors import ConfigError, NightdeskError, UsageError
 from nightdesk.local_agent import pending
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
-from nightdesk.sync.hub import HubCommit, history
+from nightdesk.sync.outside import HubCommit, history
 from nightdesk.vault.files import exchange
 from nightdesk.vault.layout import DASHBOARD, Folder, place_of
 from nightdesk.vault.scan import notes_in

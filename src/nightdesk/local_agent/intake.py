@@ -93,7 +93,10 @@ class Intake:
             if turn.due(since + self._settings.quiet_seconds):
                 turn.judged.add((found.path, found.sha))
                 self._take_one(found, row, turn, lost=lost)
-        if lost and self._journal.rows():
+        all_seen = all(
+            (f.path, f.sha) in turn.judged for f in turn.approved if f.kind != "question"
+        )
+        if lost and all_seen and self._journal.rows():
             self._journal.set_meta(_READMITTED, "yes")
         self._notice_withdrawals(turn)
 

@@ -27,13 +27,23 @@ def waiting(vault: Path) -> list[Waiting]:
     found: list[Waiting] = []
     for place in notes_in(vault, Folder.PENDING):
         try:
-            found.append(Waiting(place, read_card(read(vault, place.path), place.path)))
+            data = read(vault, place.path)
         except FileNotFoundError:
             continue
+        try:
+            found.append(Waiting(place, read_card(data, place.path)))
         except NoteError as e:
-            question = place.stem.endswith("-question")
-            found.append(Waiting(place, None, "did it go out?" if question else str(e)))
+            fault = "did it go out? Please look" if is_question(data) else str(e)
+            found.append(Waiting(place, None, fault))
     return found
+
+
+def is_question(data: bytes) -> bool:
+    """Whether a note asks the person if something went out."""
+    try:
+        return parse_note(data).get("kind") == "question"
+    except NoteError:
+        return False
 
 
 def find(vault: Path, wanted: str) -> Place:

@@ -9,12 +9,12 @@ from pathlib import Path
 from nightdesk.errors import NightdeskError, NoteError
 from nightdesk.local_agent.dashboard import Health, View, inert, inert_with_links, moment
 from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.pending import is_question
 from nightdesk.local_agent.states import State
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault.actions import ACTIONS
 from nightdesk.vault.documents import Card, read_card, read_task
 from nightdesk.vault.layout import STOP_FILE, Folder, Place
-from nightdesk.vault.notes import parse_note
 from nightdesk.vault.scan import notes_in, read
 from nightdesk.vault.updates import Update
 
@@ -105,11 +105,12 @@ def _card(vault: Path, place: Place) -> Iterator[str]:
         return
     try:
         data = read(vault, place.path)
-        card = read_card(data, place.path)
     except FileNotFoundError:
         return
+    try:
+        card = read_card(data, place.path)
     except NoteError as e:
-        if _is_question(vault, place):
+        if is_question(data):
             yield f"❓ {_link(place.stem)} – did it go out? Nobody can tell from here; please look"
         else:
             yield f"⚠️ {_link(place.stem)} – {inert(str(e.what))}. {inert(e.remedy)}"
@@ -121,13 +122,6 @@ def _card_line(card: Card) -> str:
     warned = f" · ⚠️ {len(card.warnings)}" if card.warnings else ""
     until = f" · until {moment(card.expires)}" if card.expires else ""
     return f"{_link(card.id)} – {inert(card.action.summary())}{until}{warned}"
-
-
-def _is_question(vault: Path, place: Place) -> bool:
-    try:
-        return parse_note(read(vault, place.path), place.path).get("kind") == "question"
-    except (FileNotFoundError, NoteError):
-        return False
 
 
 def _tasks(vault: Path, folder: Folder, broken: list[Attention]) -> Iterator[str]:

@@ -308,7 +308,7 @@ async def _pipe(
 
 
 def _error_stream() -> TextIO:
-    # A duplicate, because sys.stderr may be replaced or have no descriptor under a test runner.
+    # A duplicate of the descriptor, because sys.stderr may be replaced or have no descriptor under a test runner.
     try:
         return os.fdopen(os.dup(2), "w", encoding="utf-8")
     except OSError:

@@ -12,7 +12,7 @@ from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
-from nightdesk.sync.hub import git_version, probe_hub, vault_fault
+from nightdesk.sync.outside import git_version, probe_hub, clone_fault
 
 _MIN_GIT = (2, 34)
 _MIN_FREE_BYTES = 500 * 1024 * 1024
@@ -60,7 +60,7 @@ def _vault(desk: Desk) -> Check:
     if not desk.vault.is_dir():
         remedy = "Mount or restore it, or correct `vault` in the configuration"
         return Check("vault", False, f"{desk.vault} does not exist", remedy)
-    fault = vault_fault(desk.vault, desk.settings.hub.url)
+    fault = clone_fault(desk.vault, desk.settings.hub.url)
     if fault:
         return Check("vault", False, fault.what, fault.remedy)
     return Check("vault", True, str(desk.vault))

@@ -20,7 +20,7 @@ from nightdesk.skills.manifest import Skill
 from nightdesk.skills.model import Answer, Model
 from nightdesk.skills.outputs import EmailDraft, RequestPlan, only_named
 from nightdesk.vault.actions import ACTIONS, EmailSend, check_address
-from nightdesk.vault.documents import Card, Task, section, stamp, unfence
+from nightdesk.vault.documents import Card, Task, stamp, unfence
 from nightdesk.vault.files import create
 from nightdesk.vault.layout import HANDBOOK, Folder, card_id, zone_path
 from nightdesk.vault.notes import fence, parse_note, render_note
@@ -94,7 +94,7 @@ def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
             "sender_name": mail.sender_name,
             "subject": task.subject,
             "handbook": handbook(desk.vault),
-            "feedback": feedback_of(task),
+            "feedback": task.feedback,
             "user_name": desk.user_name,
         },
         EmailDraft,
@@ -132,7 +132,7 @@ def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
         {
             "request": request,
             "handbook": handbook(desk.vault),
-            "feedback": feedback_of(task),
+            "feedback": task.feedback,
             "user_name": desk.user_name,
         },
         RequestPlan,
@@ -308,17 +308,12 @@ def handbook(vault: Path) -> str:
         return ""
 
 
-def feedback_of(task: Task) -> str:
-    """What the person said about the last draft: the property, else the text under # Feedback."""
-    return task.feedback or section(task.body, "# Feedback")
-
-
 def wants_draft(vault: Path, task: Task) -> bool:
     """Whether a claimed task still wants a card: it has none, or its newest was sent back."""
     cards = cards_of(vault, task.id)
     if not cards:
         return True
-    if not feedback_of(task):
+    if not task.feedback:
         return False
     waiting = (
         place.stem

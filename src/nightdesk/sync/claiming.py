@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from nightdesk.errors import HubUnreachable
+from nightdesk.sync.clone import MAIN
 from nightdesk.sync.entries import Entry
 from nightdesk.sync.git import Git, PushOutcome, refused
 from nightdesk.sync.hub import Hub
-from nightdesk.sync.clone import MAIN
 from nightdesk.sync.trees import Trees
 from nightdesk.vault.layout import Folder, claim_path, place_of
 

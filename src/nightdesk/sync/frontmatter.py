@@ -12,7 +12,9 @@ from nightdesk.errors import NoteError
 from nightdesk.vault.layout import Place
 from nightdesk.vault.notes import parse_note
 
-_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?!---[ \t]*(?:\r?\n|\Z)).*\n)*---[ \t]*(?:\r?\n|\Z)")
+_HEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?!---[ \t]*(?:\r?\n|\Z)).*\n)*---[ \t]*(?:\r?\n|\Z)"
+)
 _SIMPLE = rb"^%b:[ \t]+(?:\"([^\"\\\r\n]*)\"|'([^'\r\n]*)'|([A-Za-z0-9][A-Za-z0-9_.@-]*))[ \t]*\r?$"
 _NULLS = frozenset({"null", "Null", "NULL"})
 

@@ -1,9 +1,9 @@
 """The gate: what comes from the hub is judged before one byte of it reaches the vault.
 
 In this form it judges what can be judged without signatures: kinds of entry, names, excluded
-paths, and on the laptop that nobody else fills `Approved/` or changes a waiting card. The table of section 5
-(`policy.CLOUD_MAY_WRITE`) and the signatures that it needs take their place here: `judge`
-sees every commit, with its author and parents.
+paths, and on the laptop that nobody else fills `Approved/` or changes a waiting card. The table
+of section 5 (`policy.CLOUD_MAY_WRITE`) and the signatures that it needs take their place here:
+`judge` sees every commit, with its author and parents.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ _KINDS = {
 class Verdict:
     """What of the judged commits is not applied.
 
+    Paths are as git spells them, in the order of the history.
+
     Attributes:
-        reasons: path as git spells it -> why, in the order of the history, even where a later
-            commit took the offence away again (the history holds it).
+        alien: path -> why it can never be part of the vault; also where a later commit took
+            it away again, because the history holds it.
+        trespass: path -> why this change of it must be undone.
     """
 
-    reasons: Mapping[str, str] = field(default_factory=dict)
+    alien: Mapping[str, str] = field(default_factory=dict)
+    trespass: Mapping[str, str] = field(default_factory=dict)
 
 
 def fault(path: str, entry: Entry) -> str | None:
@@ -60,17 +64,15 @@ def judge(commits: Sequence[Commit], role: Role) -> Verdict:
         commits: oldest first.
         role: who judges. What the laptop alone may write is refused there only.
     """
-    found: dict[str, str] = {}
+    alien: dict[str, str] = {}
+    trespass: dict[str, str] = {}
     for commit in commits:
         for change in commit.changes:
-            if change.path in found:
-                continue
-            reason = fault(change.path, change.after) if change.after else None
-            if reason is None and role is Role.LOCAL:
-                reason = _laptop_alone(change)
-            if reason:
-                found[change.path] = reason
-    return Verdict(found)
+            if change.after and (reason := fault(change.path, change.after)):
+                alien.setdefault(change.path, reason)
+            elif role is Role.LOCAL and (reason := _laptop_alone(change)):
+                trespass.setdefault(change.path, reason)
+    return Verdict(alien, trespass)
 
 
 def _laptop_alone(change: Changed) -> str | None:

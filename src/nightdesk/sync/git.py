@@ -7,7 +7,7 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path

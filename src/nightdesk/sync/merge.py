@@ -61,7 +61,8 @@ def merge(
     *,
     ours_is: Role,
     know: Knowledge,
-    frozen: Collection[str] = frozenset(),
+    frozen: frozenset[str] = frozenset(),
+    absent: frozenset[str] = frozenset(),
     occupied: Mapping[str, str] | None = None,
 ) -> MergePlan:
     """Merge three path maps.
@@ -75,10 +76,12 @@ def merge(
         know: everything else that decides.
         frozen: paths of `ours` that show what was, not what is on the disk; the tree follows
             the hub there, and the disk is not touched.
+        absent: those of `frozen` whose note the disk does not hold at all, so that it is written
+            as soon as the hub has it elsewhere or otherwise.
         occupied: paths of the disk that are no part of `ours` and must not be written over ->
             the id of the bytes there.
     """
-    return _Merge(base, ours, theirs, ours_is, know, frozen, occupied or {}).plan()
+    return _Merge(base, ours, theirs, ours_is, know, frozen, absent, occupied or {}).plan()
 
 
 class _Merge:
@@ -89,13 +92,15 @@ class _Merge:
         theirs: PathMap,
         ours_is: Role,
         know: Knowledge,
-        frozen: Collection[str],
+        frozen: frozenset[str],
+        absent: frozenset[str],
         occupied: Mapping[str, str],
     ) -> None:
         self.base, self.ours, self.theirs = base, ours, theirs
         self.ours_is = ours_is
         self.know = know
         self.frozen = frozen
+        self.absent = absent
         self.occupied = occupied
         self.blobs: dict[str, bytes] = {}
         self.conflicts: list[str] = []
@@ -107,6 +112,8 @@ class _Merge:
         units = pair(self.base, self.ours, self.theirs, self.know.ident)
         in_units = {p for u in units for p in (u.base, u.ours, u.theirs) if p}
         self.tree = {path: entry for path, entry in self.ours.items() if path not in in_units}
+        # What is told as it was and has not changed anywhere is in no unit, and stays untold.
+        self.untouched |= self.frozen - in_units
         outcomes = [outcome for unit in units if (outcome := self.resolve(unit))]
         self.settle_twins(outcomes)
         # Whoever stands where the hub has it keeps a path that two want.
@@ -126,7 +133,11 @@ class _Merge:
     def resolve(self, unit: Unit) -> _Outcome | None:
         b, o, t = (
             side[path] if path is not None else None
-            for side, path in ((self.base, unit.base), (self.ours, unit.ours), (self.theirs, unit.theirs))
+            for side, path in (
+                (self.base, unit.base),
+                (self.ours, unit.ours),
+                (self.theirs, unit.theirs),
+            )
         )
         if o is None and t is None:
             return None
@@ -141,11 +152,11 @@ class _Merge:
         assert unit.theirs is not None
         path = self.choose_place(unit)
         outcome = _Outcome(unit, path, o)
-        if o == t or t == b:
+        if t in (o, b):
             pass
         elif o == b:
             outcome.entry = t
-            if unit.ours in self.frozen:
+            if unit.ours in self.frozen - self.absent:
                 outcome.losers.append(t)  # the disk has another version that is not told
         else:
             self.resolve_content(outcome, b, o, t)
@@ -154,7 +165,7 @@ class _Merge:
     def choose_place(self, unit: Unit) -> str:
         assert unit.ours is not None
         assert unit.theirs is not None
-        if unit.ours == unit.theirs or unit.ours == unit.base:
+        if unit.ours in (unit.theirs, unit.base):
             return unit.theirs
         if unit.theirs == unit.base:
             return unit.ours
@@ -238,6 +249,8 @@ class _Merge:
     def place(self, outcome: _Outcome) -> None:
         unit, path = outcome.unit, outcome.path
         frozen = unit.ours in self.frozen
+        if unit.ours in self.absent and (path != unit.ours or self.ours[path] != outcome.entry):
+            frozen = False
         if self.tree.get(path, outcome.entry) != outcome.entry:
             path = _beside(path, unit.id or outcome.entry.oid)
         if not frozen and path in self.occupied and self.ours.get(path) != outcome.entry:
@@ -260,7 +273,9 @@ class _Merge:
         if self.ours_is is Role.CLOUD and path.split("/", 1)[0] in STATE_FOLDERS:
             return
         name = conflict_name(path, self.bytes_of(loser))
-        while self.tree.get(name, loser) != loser or self.occupied.get(name, loser.oid) != loser.oid:
+        while (
+            self.tree.get(name, loser) != loser or self.occupied.get(name, loser.oid) != loser.oid
+        ):
             name = conflict_name(name, self.bytes_of(loser))
         self.tree[name] = loser
         self.conflicts.append(name)

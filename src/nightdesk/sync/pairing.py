@@ -6,7 +6,7 @@ move whatever was edited. Everything else is known by its path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -48,7 +48,7 @@ def pair(base: PathMap, ours: PathMap, theirs: PathMap, ident: Ident) -> list[Un
     """
     touched = {p for p, _ in (base.items() ^ ours.items()) | (base.items() ^ theirs.items())}
     units = [
-        Unit(*(path if path in side else None for side in (base, ours, theirs)))
+        Unit(*_where(path, base, ours, theirs))
         for path in sorted(touched)
         if not is_state_note(path)
     ]
@@ -81,6 +81,11 @@ def _pair_state(
     return units
 
 
+def _where(path: str, *sides: Container[str]) -> tuple[str | None, str | None, str | None]:
+    b, o, t = (path if path in side else None for side in sides)
+    return b, o, t
+
+
 def _match(
     b: set[str], o: set[str], t: set[str]
 ) -> Iterable[tuple[str | None, str | None, str | None]]:
@@ -92,9 +97,7 @@ def _match(
 
     def peel(common: set[str]) -> None:
         for path in sorted(common):
-            matched.append(
-                (path if path in b else None, path if path in o else None, path if path in t else None)
-            )
+            matched.append(_where(path, b, o, t))
             for side in (b, o, t):
                 side.discard(path)
 

@@ -70,21 +70,19 @@ def steps_between(
     """
     gone = disk.keys() - tree.keys()
     fresh = {path for path in tree.keys() - disk.keys() if path not in untouched}
-    copies, removes, moves, creates, replaces = [], [], [], [], []
+    moves: list[Step] = []
+    replaces: list[Step] = []
     for source, target in moved.items():
         if source in gone and target in fresh:
             gone.discard(source)
             fresh.discard(target)
             moves.append(Step(Verb.MOVE, source, disk[source].oid, target))
             if disk[source].oid != tree[target].oid:
-                replaces.append(
-                    Step(Verb.REPLACE, target, disk[source].oid, new=tree[target].oid)
-                )
-    for path in gone:
-        removes.append(Step(Verb.REMOVE, path, disk[path].oid))
-    for path in fresh:
-        kind = copies if is_conflict_copy(path) else creates
-        kind.append(Step(Verb.CREATE, path, new=tree[path].oid))
+                replaces.append(Step(Verb.REPLACE, target, disk[source].oid, new=tree[target].oid))
+    removes = [Step(Verb.REMOVE, path, disk[path].oid) for path in gone]
+    new = [Step(Verb.CREATE, path, new=tree[path].oid) for path in fresh]
+    copies = [step for step in new if is_conflict_copy(step.path)]
+    creates = [step for step in new if not is_conflict_copy(step.path)]
     for path, entry in tree.items() - disk.items():
         if path in disk and path not in untouched:
             replaces.append(Step(Verb.REPLACE, path, disk[path].oid, new=entry.oid))

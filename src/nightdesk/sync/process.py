@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,10 +171,8 @@ def _finish(process: subprocess.Popen[bytes], stdin: bytes | None, timeout: floa
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
         try:
             return process.communicate(timeout=GRACE_SECONDS)
         except subprocess.TimeoutExpired:

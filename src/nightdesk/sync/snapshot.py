@@ -145,7 +145,9 @@ class Scanner:
             if not prefix:
                 raise
             if e.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                self._hold(snapshot, prefix.rstrip("/"), f"the folder cannot be listed ({e.strerror})")
+                self._hold(
+                    snapshot, prefix.rstrip("/"), f"the folder cannot be listed ({e.strerror})"
+                )
                 snapshot.unread.append(prefix)
             return
         for entry in entries:
@@ -182,9 +184,7 @@ class Scanner:
         except OSError:
             return None
 
-    def _read_changed(
-        self, found: Mapping[str, os.stat_result], base: Mapping[str, Entry]
-    ) -> None:
+    def _read_changed(self, found: Mapping[str, os.stat_result], base: Mapping[str, Entry]) -> None:
         for path in self._seen.keys() - found.keys():
             del self._seen[path]
         changed: list[str] = []
@@ -201,7 +201,9 @@ class Scanner:
         for path in changed:
             self._seen.pop(path, None)
             if path in ignored:
-                self._seen[path] = Seen(None, ignored=True, key=_key(found[path]), read_at=time.time_ns())
+                self._seen[path] = Seen(
+                    None, ignored=True, key=_key(found[path]), read_at=time.time_ns()
+                )
                 continue
             seen, data = self._read(path, found[path])
             if seen is None:
@@ -231,7 +233,9 @@ class Scanner:
             return None, None
         except OSError as e:
             large = e.errno == errno.EFBIG
-            why = f"larger than {MAX_FILE_BYTES >> 20} MiB" if large else f"unreadable ({e.strerror})"
+            why = (
+                f"larger than {MAX_FILE_BYTES >> 20} MiB" if large else f"unreadable ({e.strerror})"
+            )
             return Seen(None, f"it is {why}", key=key, read_at=now), None
         hit = self._guard.check(path, data)
         if hit:
@@ -239,9 +243,7 @@ class Scanner:
             return Seen(entry, hit.reason, hit.line, hit.leaves_hub, key=key, read_at=now), None
         return Seen(entry_of(data), key=key, read_at=now), data
 
-    def _place(
-        self, snapshot: Snapshot, path: str, seen: Seen, status: os.stat_result
-    ) -> None:
+    def _place(self, snapshot: Snapshot, path: str, seen: Seen, status: os.stat_result) -> None:
         if seen.reason:
             self._hold(snapshot, path, seen.reason, seen.line)
             snapshot.occupied[path] = seen.entry.oid if seen.entry else ""

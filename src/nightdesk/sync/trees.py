@@ -63,7 +63,5 @@ def changes_between(
     start: Mapping[str, Entry], end: Mapping[str, Entry]
 ) -> dict[str, Entry | None]:
     """What turns one path map into another."""
-    changes: dict[str, Entry | None] = {p: None for p in start.keys() - end.keys()}
-    for path, entry in end.items() - start.items():
-        changes[path] = entry
-    return changes
+    changes: dict[str, Entry | None] = dict.fromkeys(start.keys() - end.keys())
+    return changes | dict(end.items() - start.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import queue
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,9 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 from nightdesk.errors import VaultUnavailable
+
+# watchdog tells, at great length, of a race that it handles: a new folder is met twice.
+warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
 _CHANGES = frozenset({"created", "modified", "moved", "deleted"})
 

@@ -12,6 +12,7 @@ from email.message import Message
 from email.utils import getaddresses, parsedate_to_datetime
 
 MAX_HEADER_CHARACTERS = 50_000
+_MAX_SIMPLE, _MAX_STRICT = 20_000, 4_000  # characters of addresses; the strict parser is quadratic
 _ENCODED_WORD = re.compile(r"=\?[^?\s]+\?[bqBQ]\?[^?]*\?=")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 _BARE_ID = re.compile(r"[!-;=?-~]{1,400}@[!-;=?-~]{1,400}")
@@ -98,8 +99,13 @@ def addresses(values: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _parsed(value: str) -> list[tuple[str, str]]:
-    value = _without_surrogates(value)[:20_000]
-    simple = getaddresses([value])
+    value = _without_surrogates(value)[:_MAX_SIMPLE]
+    try:
+        simple = getaddresses([value])
+    except (RecursionError, ValueError, IndexError):  # thousands of brackets or colons
+        simple = []
+    if len(value) > _MAX_STRICT:
+        return simple
     try:
         strict = [
             (address.display_name, address.addr_spec)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+
+from nightdesk.connectors.email.css_hiding import Sight, rules_of
 
 MAX_HTML_CHARACTERS = 500_000
 """More than this of one HTML part is not looked at."""
 
+_CHUNK = 8_192
+_MAX_UNFINISHED = 131_072
+_MAX_DEPTH = 512  # browsers stop nesting there too
 _NOT_SHOWN = frozenset(
     {"head", "script", "style", "template", "title", "noscript", "object", "svg", "math", "select"}
 )
@@ -22,15 +28,6 @@ _BLOCK = frozenset(
 _CLOSED_BY_SIBLING = {"li": {"li"}, "tr": {"tr", "td", "th"}, "td": {"td", "th"},
                       "th": {"td", "th"}, "dt": {"dt", "dd"}, "dd": {"dt", "dd"}}  # fmt: skip
 _SCOPES = frozenset({"table", "ul", "ol", "dl"})
-_HIDING = re.compile(
-    r"display:none|visibility:(?:hidden|collapse)|opacity:0(?:\.0+)?(?![.\d])|mso-hide:all"
-    r"|font-size:[01](?:\.\d+)?(?:px|pt|em|rem|%)?(?:;|!|$)|(?:max-)?(?:height|width):0(?![.\d])"
-    r"|color:transparent|text-indent:-\d{3}|(?:left|top):-\d{3}|clip:rect\(0"
-)
-_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.DOTALL)
-_RULE = re.compile(r"([^{}]*)\{([^{}]*)\}")
-_AT_BLOCK = re.compile(r"@[^{;]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}")
-_SIMPLE_SELECTOR = re.compile(r"[a-z0-9]*([.#][a-z0-9_-]+)", re.IGNORECASE)
 
 
 def visible_text(html: str) -> str:
@@ -39,44 +36,52 @@ def visible_text(html: str) -> str:
     Scripts, styles, comments and hidden elements (by attribute, inline style, or a simple
     class or id rule) are left out; a link shows its target behind its words.
     """
+    html = html[:MAX_HTML_CHARACTERS]
     reader = _Reader()
-    reader.feed(html[:MAX_HTML_CHARACTERS])
-    reader.close()
+    for start in range(0, len(html), _CHUNK):
+        reader.feed(html[start : start + _CHUNK])
+        if len(reader.rawdata) > _MAX_UNFINISHED:
+            break
+    # The parser reads an unfinished tag or comment again and again, in quadratic time; a
+    # browser shows nothing of it either.
+    if len(reader.rawdata) <= _CHUNK // 2:
+        reader.close()
     return reader.result()
 
 
-def hides(style: str) -> bool:
-    """Whether an inline style makes an element invisible."""
-    return bool(_HIDING.search(re.sub(r"\s+", "", style).lower()))
-
-
 class _Reader(HTMLParser):
-    """Keeps a stack of open elements; text counts only while none of them is hidden."""
+    """Keeps a stack of open elements and what is seen inside each."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self._open: list[tuple[str, bool]] = []
-        self._hidden = 0
-        self._hidden_names: set[str] = set()
+        self._open: list[tuple[str, Sight]] = []
+        self._rules: dict[str, str] = {}
         self._out: list[str] = []
         self._link: tuple[str, int] | None = None
         self._preformatted = 0
 
+    @property
+    def _sight(self) -> Sight:
+        return self._open[-1][1] if self._open else Sight()
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._close_implied(tag)
-        given = {name: value or "" for name, value in attrs}
         if tag in _VOID:
-            if not self._hidden and tag in {"br", "hr"}:
+            if tag in {"br", "hr"} and not self._sight.gone:
                 self._out.append("\n")
             return
-        hidden = tag in _NOT_SHOWN or self._is_hidden(given)
-        self._open.append((tag, hidden))
-        self._hidden += hidden
-        if self._hidden:
+        if len(self._open) >= _MAX_DEPTH:
+            return
+        given = {name: value or "" for name, value in attrs}
+        sight = self._sight.inside(self._style(given))
+        if tag in _NOT_SHOWN or "hidden" in given:
+            sight = replace(sight, gone=True)
+        self._open.append((tag, sight))
+        if sight.gone:
             return
         if tag in _BLOCK:
             self._out.append("\n")
-        if tag == "li":
+        if tag == "li" and sight.is_seen:
             self._out.append("- ")
         elif tag in {"td", "th"}:
             self._out.append(" ")
@@ -92,26 +97,28 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1][0] == "style":
-            self._hidden_names |= _hidden_by_rules(data)
-        elif not self._hidden:
+            if len(self._rules) < 5_000:
+                self._rules |= rules_of(data)
+        elif self._sight.is_seen:
             self._out.append(data if self._preformatted else re.sub(r"[ \t\r\n\f]+", " ", data))
 
     def result(self) -> str:
         """The collected text: single spaces, at most one empty line in a row."""
-        text = re.sub(r"[ \t]*\n[ \t]*", "\n", re.sub(r"[ \t\xa0]+", " ", "".join(self._out)))
+        text = re.sub(r"[ \t\xa0]+", " ", "".join(self._out))
+        text = re.sub(r" ?\n ?", "\n", text)
         return re.sub(r"\n{3,}", "\n\n", text).strip()
 
-    def _is_hidden(self, given: dict[str, str]) -> bool:
-        if "hidden" in given or hides(given.get("style", "")):
-            return True
-        names = {f".{name}" for name in given.get("class", "").split()}
+    def _style(self, given: dict[str, str]) -> str:
+        names = [f".{name}" for name in given.get("class", "").split()[:50]]
         if given.get("id"):
-            names.add(f"#{given['id']}")
-        return bool(names & self._hidden_names)
+            names.append(f"#{given['id']}")
+        return ";".join([*(self._rules.get(name, "") for name in names), given.get("style", "")])
 
     def _close_implied(self, tag: str) -> None:
         """Close what HTML closes by itself, so that an unclosed hidden `<p>` hides no more."""
         closing = _CLOSED_BY_SIBLING.get(tag, set()) | ({"p"} if tag in _BLOCK else set())
+        if not closing:
+            return
         for at in range(len(self._open) - 1, -1, -1):
             name = self._open[at][0]
             if name in closing:
@@ -121,8 +128,8 @@ class _Reader(HTMLParser):
                 return
 
     def _pop(self) -> str:
-        tag, hidden = self._open.pop()
-        if not self._hidden:
+        tag, sight = self._open.pop()
+        if not sight.gone:
             if tag == "a" and self._link:
                 self._show_target(*self._link)
                 self._link = None
@@ -130,7 +137,6 @@ class _Reader(HTMLParser):
                 self._out.append("\n")
             if tag == "pre":
                 self._preformatted -= 1
-        self._hidden -= hidden
         return tag
 
     def _show_target(self, target: str, start: int) -> None:
@@ -139,15 +145,3 @@ class _Reader(HTMLParser):
         leads_away = target.lower().startswith(("http:", "https:", "mailto:"))
         if leads_away and words and words not in {target, target.removeprefix("mailto:")}:
             self._out.append(f" <{shown}>")
-
-
-def _hidden_by_rules(css: str) -> set[str]:
-    # Rules inside @media apply to some screens only, so they hide nothing here.
-    plain = _AT_BLOCK.sub("", _COMMENT.sub("", css[:100_000]))
-    found: set[str] = set()
-    for selectors, body in _RULE.findall(plain):
-        if hides(body):
-            for selector in selectors.split(","):
-                if match := _SIMPLE_SELECTOR.fullmatch(selector.strip()):
-                    found.add(match.group(1))
-    return found

@@ -1,0 +1,173 @@
+"""The beginning: Local makes the vault and its root commit; the others join it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nightdesk.errors import ConfigError
+from nightdesk.policy import Role
+from nightdesk.sync.address import check_hub_url, local_path
+from nightdesk.sync.clone import BASE, MAIN, step_along
+from nightdesk.sync.contents import Contents
+from nightdesk.sync.gate import divide
+from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.hub import Hub
+from nightdesk.sync.outside import create_bare
+from nightdesk.sync.secrets import Guard
+from nightdesk.sync.snapshot import Scanner
+from nightdesk.sync.trees import Trees
+from nightdesk.vault.files import create
+
+_ROOT = "refs/nightdesk/root"
+
+
+def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+    """Make a vault and its root commit, and push it to an empty hub.
+
+    Existing notes in the folder are kept and become part of the vault; template files are
+    added where they are missing. A local hub that does not exist is made. Doing it again
+    changes nothing, and a run that was cut off goes on.
+
+    Args:
+        vault: a folder, also one with notes in it.
+        hub: the hub's address.
+        state: the agent's state folder.
+        agent: the author.
+        template: a folder whose files seed the vault.
+
+    Raises:
+        ConfigError: the hub holds another vault, or the folder is a git repository already.
+        HubUnreachable: the hub does not answer.
+        HubRefused: the hub declined.
+    """
+    check_hub_url(hub)
+    _make_folders(vault, state)
+    folder = local_path(hub)
+    if folder is not None and not (folder.exists() and any(folder.iterdir())):
+        create_bare(folder)
+    git = Git(vault, state, hub, agent)
+    if _is_begun(git):
+        if git.resolve(BASE):
+            return
+    else:
+        git.init()
+    tip = Hub(git, agent).fetch()
+    if tip is not None and tip != git.resolve(_ROOT):
+        raise ConfigError(
+            "the hub holds a vault already",
+            remedy="Name an empty hub, or an empty folder to connect to the vault that is there",
+            where=hub,
+        )
+    root = git.resolve(_ROOT) if tip else None
+    if root is None:
+        _seed(vault, template)
+        root = _root_commit(git, state, agent)
+        push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
+        if push.outcome is PushOutcome.REFUSED:
+            raise refused(hub, push)
+        if push.outcome is not PushOutcome.ACCEPTED and Hub(git, agent).fetch() != root:
+            raise ConfigError(
+                f"the root commit did not arrive in the hub ({push.reason})",
+                remedy="Run the same command again",
+                where=hub,
+            )
+    git.update_refs((BASE, root))
+    step_along(git, root)
+
+
+def join(vault: Path, hub: str, state: Path, agent: str) -> None:
+    """Make a vault out of what the hub holds, in an empty or missing folder.
+
+    Doing it again changes nothing, and a run that was cut off goes on.
+
+    Raises:
+        ConfigError: the hub is empty, or the folder is not.
+        HubUnreachable: the hub does not answer.
+    """
+    check_hub_url(hub)
+    _make_folders(vault, state)
+    git = Git(vault, state, hub, agent)
+    if _is_begun(git):
+        if git.resolve(BASE):
+            return
+    elif any(vault.iterdir()):
+        raise ConfigError(
+            "the folder for the vault is not empty",
+            remedy="Name an empty or a new folder; the vault comes from the hub",
+            where=str(vault),
+        )
+    else:
+        git.init()
+    tip = Hub(git, agent).fetch()
+    if tip is None:
+        raise ConfigError(
+            "the hub is empty",
+            remedy="Run `agent-local init` first; the laptop makes the vault",
+            where=hub,
+        )
+    entries, _ = divide(git.tree_of(tip))
+    contents = Contents(git)
+    paths = list(entries)
+    for start in range(0, len(paths), 500):
+        some = paths[start : start + 500]
+        blobs = contents.read_all(entries[path].oid for path in some)
+        for path in some:
+            _put(vault / path, blobs[entries[path].oid], path)
+        contents.forget()
+    git.update_refs((BASE, tip))
+    step_along(git, tip)
+
+
+def _make_folders(vault: Path, state: Path) -> None:
+    for folder in (vault, state):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise ConfigError(
+                f"the folder cannot be made ({e.strerror})",
+                remedy="Name a folder that you may write",
+                where=str(folder),
+            ) from e
+
+
+def _is_begun(git: Git) -> bool:
+    """Whether the folder is a repository for this hub that an earlier run began."""
+    if not git.folder.exists():
+        return False
+    if git.origin() == git.hub:
+        return True
+    raise ConfigError(
+        "the folder is a git repository already, and not one for this hub",
+        remedy="Name another folder, or move its .git away first",
+        where=str(git.vault),
+    )
+
+
+def _put(path: Path, data: bytes, name: str) -> None:
+    try:
+        create(path, data)
+    except FileExistsError as e:
+        if not path.is_file() or path.read_bytes() != data:
+            raise ConfigError(
+                f"{name} is there already with other content",
+                remedy="Name an empty or a new folder; the vault comes from the hub",
+                where=str(path),
+            ) from e
+
+
+def _seed(vault: Path, template: Path) -> None:
+    for folder, _, names in os.walk(template):
+        for name in names:
+            source = Path(folder) / name
+            target = vault / source.relative_to(template)
+            if not target.exists():
+                create(target, source.read_bytes())
+
+
+def _root_commit(git: Git, state: Path, agent: str) -> str:
+    snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
+    tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
+    root = git.commit(tree, [], f"{agent}: the vault begins")
+    git.update_refs((_ROOT, root))
+    return root

@@ -1,0 +1,98 @@
+"""Stops: a mass deletion that nobody confirmed, and a push that was refused before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.sync.entries import Entry, PathMap
+from nightdesk.sync.plan import Step, Verb
+from nightdesk.vault.files import write
+
+ACCEPT = "accept-deletions"
+"""A file of this name in the state folder releases one cycle."""
+
+
+class DeletionGuard:
+    """Stops a cycle that would remove more than `most` files and a third of a side.
+
+    Args:
+        state: the agent's state folder.
+        most: number of files.
+    """
+
+    def __init__(self, state: Path, most: int) -> None:
+        self._accept = state / ACCEPT
+        self._most = most
+
+    def check(
+        self,
+        steps: Sequence[Step],
+        disk: PathMap,
+        changes: Mapping[str, Entry | None],
+        hub: PathMap,
+    ) -> None:
+        """Look at both directions before anything is written.
+
+        Raises:
+            SyncHalted: too much would go, and the person has not said yes.
+        """
+        here = sum(step.verb is Verb.REMOVE for step in steps)
+        gone = Counter(
+            hub[path].oid for path, entry in changes.items() if not entry and path in hub
+        )
+        gone -= Counter(entry.oid for entry in changes.values() if entry)  # those only moved
+        there = gone.total()
+        for number, total, where in ((here, len(disk), "this vault"), (there, len(hub), "the hub")):
+            if number > self._most and number * 3 > total and not self._accept.exists():
+                raise SyncHalted(
+                    f"{number} of {total} files would be removed from {where}",
+                    remedy="If that is right, create the empty file named here, once; if not,"
+                    " put the files back (every state of the last 30 days is under"
+                    " refs/nightdesk/snapshots in the vault's git)",
+                    where=str(self._accept),
+                )
+
+    def used(self) -> None:
+        """The released cycle is done: the next one asks again."""
+        self._accept.unlink(missing_ok=True)
+
+
+class RefusedPush:
+    """Remembers what the hub refused, so that the same push is not sent again."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def check(self, changes: Mapping[str, Entry | None]) -> None:
+        """Raise again what the hub said to these very changes.
+
+        Raises:
+            HubRefused: they were refused before; nothing was sent.
+        """
+        try:
+            digest, _, what = self._file.read_text("utf-8").partition("\n")
+        except FileNotFoundError:
+            return
+        if digest == _digest(changes):
+            raise HubRefused(
+                what,
+                remedy="The same push is not sent again; change or remove what it names",
+                where=", ".join(sorted(changes)[:3]),
+            )
+
+    def remember(self, changes: Mapping[str, Entry | None], what: str) -> None:
+        """Note a refusal."""
+        write(self._file, f"{_digest(changes)}\n{what}".encode())
+
+    def forget(self) -> None:
+        """Something was accepted: what is left may be judged anew."""
+        self._file.unlink(missing_ok=True)
+
+
+def _digest(changes: Mapping[str, Entry | None]) -> str:
+    lines = sorted(f"{path}\0{entry.oid if entry else ''}" for path, entry in changes.items())
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,134 @@
+"""The mail watcher: one mail, one task, whatever crashes; old and own mail is left alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from nightdesk.cloud_agent.mail_watcher import MailWatcher
+from nightdesk.config import EmailSettings
+from nightdesk.errors import ConfigError
+from nightdesk.vault.documents import read_task
+from nightdesk.vault.notes import parse_note
+from nightdesk.vault.scan import notes_in
+
+
+class Desk:
+    """A Maildir, a vault, and watchers that are closed at the end."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.vault = root / "vault"
+        self.vault.mkdir()
+        for part in ("cur", "new", "tmp"):
+            (root / "mail" / part).mkdir(parents=True)
+        self.open: list[MailWatcher] = []
+
+    def watcher(self, **settings: object) -> MailWatcher:
+        values = {"address": "me@example.org", "maildir": self.root / "mail", **settings}
+        made = MailWatcher(
+            EmailSettings.model_validate(values), self.vault, self.root, lambda: datetime.now(UTC)
+        )
+        self.open.append(made)
+        return made
+
+    def deliver(self, name: str, text: str, *, age: float = 0) -> Path:
+        file = self.root / "mail" / "new" / name
+        file.write_bytes(text.replace("\n", "\r\n").encode())
+        then = time.time() - age
+        os.utime(file, (then, then))
+        return file
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    made = Desk(tmp_path)
+    yield made
+    for watcher in made.open:
+        watcher.close()
+
+
+MAIL = "From: Ada <ada@example.com>\nTo: me@example.org\nSubject: Hi\nMessage-ID: <1@e>\n\nWhen?\n"
+
+
+def test_a_mail_becomes_one_task_with_its_text_fenced(desk: Desk) -> None:
+    """Sender, subject and ids are properties; the text never renders."""
+    desk.deliver("1.a", MAIL.replace("When?", "![[x]] ```` <b>When?</b>"))
+    [path] = desk.watcher().poll()
+    task = read_task((desk.vault / path).read_bytes(), path)
+    assert path == f"Needs_Action/email/{task.id}.md"
+    assert (task.sender, task.sender_name, task.subject) == ("ada@example.com", "Ada", "Hi")
+    assert task.message_id == "<1@e>"
+    assert "`````text" in task.body
+
+
+def test_a_crash_after_the_task_was_written_makes_no_second_one(desk: Desk) -> None:
+    """The memory of seen mail is lost, the task has moved on: still one task."""
+    desk.deliver("1.a", MAIL)
+    [path] = desk.watcher().poll()
+    (desk.vault / "Done/2026-11").mkdir(parents=True)
+    (desk.vault / path).rename(desk.vault / "Done/2026-11" / Path(path).name)
+    (desk.root / "seen.sqlite").unlink()
+    assert desk.watcher().poll() == []
+
+
+def test_a_mail_is_looked_at_once(desk: Desk) -> None:
+    """A task that the person deleted does not come back."""
+    desk.deliver("1.a", MAIL)
+    [path] = desk.watcher().poll()
+    (desk.vault / path).unlink()
+    assert desk.watcher().poll() == []
+
+
+def test_old_mail_is_left_alone_on_the_first_look_only(desk: Desk) -> None:
+    """Ten years of mail make no tasks; what is delivered late, later, does."""
+    desk.deliver("1.old", MAIL, age=3 * 86400)
+    watcher = desk.watcher()
+    assert watcher.poll() == []
+    desk.deliver("2.late", MAIL.replace("<1@e>", "<2@e>"), age=3 * 86400)
+    assert len(watcher.poll()) == 1
+
+
+def test_own_mail_makes_no_task_and_automatic_mail_leaves_a_trace(desk: Desk) -> None:
+    """A newsletter is filed in Done/ with the reason; nobody is asked to answer it."""
+    desk.deliver("1.own", MAIL.replace("ada@example.com", "ME@example.org"))
+    desk.deliver("2.list", MAIL.replace("<1@e>", "<2@e>\nList-Id: <news.example.com>"))
+    [path] = desk.watcher().poll()
+    assert path.startswith("Done/")
+    assert "no answer needed" in parse_note((desk.vault / path).read_bytes()).get("status")
+    assert notes_in(desk.vault, "Needs_Action") == []
+
+
+def test_a_huge_mail_makes_a_task_that_can_be_read(desk: Desk) -> None:
+    """Megabytes of text and of headers stay below a note's limit."""
+    many = ", ".join(f"a{n}@example.com" for n in range(3000))
+    text = "ä" * 3_000_000
+    desk.deliver("1.big", f"{MAIL.replace('To: me@example.org', f'To: {many}')}{text}\n")
+    [path] = desk.watcher().poll()
+    data = (desk.vault / path).read_bytes()
+    assert len(data) < 250_000
+    assert "cut" in read_task(data, path).body
+
+
+def test_many_waiting_mails_are_taken_in_batches(desk: Desk) -> None:
+    """A pass is bounded, and says that more is left."""
+    for number in range(250):
+        desk.deliver(f"{number}.x", MAIL.replace("<1@e>", f"<{number}@e>"))
+    watcher = desk.watcher()
+    assert len(watcher.poll()) == 200
+    assert watcher.more
+    assert len(watcher.poll()) == 50
+    assert not watcher.more
+
+
+def test_a_folder_that_is_no_maildir_is_named(desk: Desk) -> None:
+    """A missing mailbox is a clear error, not an empty one."""
+    with pytest.raises(ConfigError) as e:
+        desk.watcher(maildir=desk.root / "nowhere").poll()
+    assert "nowhere" in str(e.value)
+    assert e.value.remedy
