@@ -113,7 +113,7 @@ class Desk:
                 process.wait()
                 raise AssertionError(f"{side} did not stop within 5 s") from None
         if expect_exit is not None:
-            assert code == expect_exit, self.log(side)
+            assert code == expect_exit, f"exit code {code}\n{self.log(side)[-3000:]}"
 
     def log(self, side: str) -> str:
         return (self.root / side / "log").read_text("utf-8", "replace")

@@ -65,8 +65,9 @@ def test_an_approved_mail_is_sent_once_and_filed(desk: Desk) -> None:
     with desk.running("local"):
         card = desk.vault("local") / proposal
         wait(card.exists, "the card on the laptop")
-        edited = card.read_text("utf-8").replace("[…]", "Ja, sie ist heute hinausgegangen.")
-        card.write_text(edited, "utf-8")
+        head, heading, draft = card.read_text("utf-8").partition("# Draft")
+        draft = draft.replace("[…]", "Ja, sie ist heute hinausgegangen.")
+        card.write_text(head + heading + draft, "utf-8")
         desk.on("local", "approve", place_of(proposal).stem)
         approved = time.monotonic()
         wait(lambda: desk.inbox_of(ADA), "the answer")
@@ -78,7 +79,9 @@ def test_an_approved_mail_is_sent_once_and_filed(desk: Desk) -> None:
             "Done/ in the hub",
         )
     with desk.running("local"):  # and once more: nothing is sent twice
-        time.sleep(1.0)
+        wait(lambda: desk.log("local").count('"started"') == 2, "the second start")
+        passes = desk.log("local").count("local-execute-approved")
+        wait(lambda: desk.log("local").count("local-execute-approved") > passes + 1, "two passes")
     [answer] = desk.inbox_of(ADA)
     assert answer["In-Reply-To"] == asked["Message-ID"]
     assert asked["Message-ID"] in answer["References"]

@@ -390,6 +390,20 @@ def test_a_dead_server_is_started_again(server: ServerProcess) -> None:
     assert other.pid != child.pid
 
 
+def test_a_call_that_never_reached_a_dead_server_is_made_anew(
+    server: ServerProcess, receipts: Receipts, inbox: Inbox
+) -> None:
+    server.start()
+    (child,) = children()
+    child.kill()
+    link = server._link
+    assert link
+    assert link.gone.wait(5)
+    link.gone.clear()  # as if its end had not been noticed yet
+    assert server.call("send_email", approved(receipts, ARGUMENTS), 20)["outcome"] == "accepted"
+    assert len(inbox.got) == 1
+
+
 def test_a_time_out_after_the_call_was_written_is_unknown(
     server: ServerProcess, receipts: Receipts, inbox: Inbox
 ) -> None:

@@ -28,6 +28,7 @@ from nightdesk.errors import ConfigError, NightdeskError, UsageError
 from nightdesk.local_agent import pending
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
 from nightdesk.sync.outside import HubCommit, history
+from nightdesk.vault.documents import DRAFT_HEADING
 from nightdesk.vault.files import exchange
 from nightdesk.vault.layout import DASHBOARD, Folder, place_of
 from nightdesk.vault.scan import notes_in
@@ -284,9 +285,10 @@ def _approve(story: Story, card: str, *, alone: bool) -> None:
         story.say("   You moved it. Thank you.")
         return
     text = file.read_text("utf-8")
-    if GAP in text:
+    if GAP in text.partition(DRAFT_HEADING)[2]:
         story.say(f"   (The demo plays you: it fills the gap {GAP} and moves the card.)")
-        exchange(file, text.replace(GAP, ANSWER).encode("utf-8"))
+        head, heading, draft = text.partition(f"{DRAFT_HEADING}\n")
+        exchange(file, f"{head}{heading}{draft.replace(GAP, ANSWER)}".encode())
     moved = pending.approve(vault, stem)
     story.say(f"   Moved to {moved}")
 

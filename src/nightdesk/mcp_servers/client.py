@@ -308,7 +308,7 @@ async def _pipe(
 
 
 def _error_stream() -> TextIO:
-    # A duplicate of the descriptor, because sys.stderr may be replaced or have no descriptor under a test runner.
+    # A duplicate of the descriptor: sys.stderr itself may be replaced by something without one.
     try:
         return os.fdopen(os.dup(2), "w", encoding="utf-8")
     except OSError:

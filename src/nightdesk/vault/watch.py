@@ -40,7 +40,7 @@ class Signal:
         if self._raised.empty():
             self._raised.put(None)
 
-    def wait(self, timeout: float, *, quiet: float = 0.3, at_most: float = 2.0) -> bool:
+    def wait(self, timeout: float, *, quiet: float = 0.1, at_most: float = 2.0) -> bool:
         """Wait for the flag, then until nothing has changed for a moment.
 
         What was said before this returns is covered by the look that follows it.
