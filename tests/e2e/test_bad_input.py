@@ -84,13 +84,15 @@ def test_an_odd_mail_still_becomes_a_draft(desk: Desk, kind: str) -> None:
     assert (desk.mail.maildir("robin@nightdesk.example") / "new" / f"1.{kind}.host").exists()
 
 
-def test_a_mail_without_a_sender_is_reported_not_lost(desk: Desk) -> None:
-    """Nobody can be answered: the task stays, and the person is told once."""
+def test_a_mail_without_a_sender_is_filed_with_the_reason_not_lost(desk: Desk) -> None:
+    """Nobody can be answered: it stands in Done/ and says why."""
     desk.deliver(b"Subject: Who am I\r\nMessage-ID: <w@example.com>\r\n\r\nhello\r\n", "1.who.host")
     desk.on("cloud", "run", "--once")
     desk.on("local", "run", "--once")
-    assert "names no sender" in desk.dashboard()
-    assert len(desk.notes("local", "In_Progress/cloud")) == 1
+    [filed] = desk.notes("local", Folder.DONE)
+    text = (desk.vault("local") / filed).read_text("utf-8")
+    assert "without a sender" in text
+    assert "hello" in text
 
 
 def test_a_vault_that_is_not_there_is_named_with_its_remedy(desk: Desk) -> None:

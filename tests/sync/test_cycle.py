@@ -70,7 +70,9 @@ def test_credentials_and_sessions_never_leave(desk: Desk) -> None:
     assert "Notes/fine.md" in desk.hub_files()
     assert secret.encode() not in desk.hub_bytes()
     assert {"wa.session", "credentials.json", "banking"} <= {h.path for h in report.held_back}
-    assert all(desk.local.read(path) == secret.encode() for path in kept), "they stay where they are"
+    assert all(desk.local.read(path) == secret.encode() for path in kept), (
+        "they stay where they are"
+    )
 
 
 @pytest.mark.requirement("FR-009", "FR-010")
@@ -209,7 +211,9 @@ def test_offline_for_long_then_catching_up(desk: Desk) -> None:
         desk.cloud.engine.beat({})
     with pytest.raises(HubUnreachable):
         desk.cloud.engine.claim(["Needs_Action/x.md"])
-    chain = desk.git("for-each-ref", "--format=%(refname)", "refs/nightdesk/snapshots", cwd=desk.local.vault)
+    chain = desk.git(
+        "for-each-ref", "--format=%(refname)", "refs/nightdesk/snapshots", cwd=desk.local.vault
+    )
     assert chain.startswith("refs/nightdesk/snapshots/20"), "the state is kept though offline"
     away.rename(desk.hub)
     desk.settle()
@@ -276,24 +280,25 @@ def test_links_nested_repositories_and_bad_names_are_not_applied_and_undone(desk
     assert not desk.local.sync().refused, "told once"
 
 
-@pytest.mark.parametrize(
-    ("name", "data"),
-    [
-        ("Notes/Übergröße ñ 日本.md", "Grüße 🦊\n".encode()),
-        ("Notes/🦊👩‍💻.md", b"emoji\n"),
-        ("Notes/crlf.md", b"one\r\ntwo\r\n\r\n"),
-        ("Notes/latin1.md", b"caf\xe9\xff\xfe\n"),
-        ("Notes/empty.md", b""),
-        ("Attachments/x.pdf", bytes(range(256)) * 40),
-        ("Needs_Action/email/broken.md", b"---\nid: [\n---\n\xff\n"),
-        ("Notes/no newline.txt", b"<<<<<<< HEAD is just text here"),
-    ],
-)
-def test_names_and_bytes_arrive_exactly(desk: Desk, name: str, data: bytes) -> None:
-    desk.local.write(name, data)
-    desk.local.sync()
+def test_names_and_bytes_arrive_exactly(desk: Desk) -> None:
+    notes = {
+        "Notes/Übergröße ñ 日本.md": "Grüße 🦊\n".encode(),
+        "Notes/🦊👩‍💻.md": b"emoji\n",
+        "Notes/crlf.md": b"one\r\ntwo\r\n\r\n",
+        "Notes/latin1.md": b"caf\xe9\xff\xfe\n",
+        "Notes/empty.md": b"",
+        "Attachments/x.pdf": bytes(range(256)) * 40,
+        "Needs_Action/email/broken.md": b"---\nid: [\n---\n\xff\n",
+        "Notes/no newline.txt": b"<<<<<<< HEAD is just text here",
+        "Notes/" + "ü" * 120 + ".md": b"long",
+    }
+    for name, data in notes.items():
+        desk.local.write(name, data)
+    report = desk.local.sync()
+    assert not report.held_back
     desk.cloud.sync()
-    assert desk.cloud.files()[name] == data
+    arrived = desk.cloud.files()
+    assert {name: arrived.get(name) for name in notes} == notes
 
 
 def test_what_cannot_sync_is_reported_and_the_rest_goes_on(desk: Desk) -> None:
@@ -469,7 +474,9 @@ def test_a_commit_that_the_person_made_is_kept(desk: Desk) -> None:
     mine = desk.git("rev-parse", "HEAD", cwd=desk.local.vault).strip()
     desk.local.sync()
     assert desk.git("show", "main:Notes/a.md") == "by hand"
-    kept = desk.git("for-each-ref", "--format=%(objectname)", "refs/nightdesk/kept", cwd=desk.local.vault)
+    kept = desk.git(
+        "for-each-ref", "--format=%(objectname)", "refs/nightdesk/kept", cwd=desk.local.vault
+    )
     assert kept.strip() == mine
 
 
@@ -493,7 +500,7 @@ def test_one_engine_for_one_vault(desk: Desk) -> None:
         desk.local.make_engine().open()
     desk.local.close()
     assert not is_running(desk.local.state)
-    desk.local.make_engine().open()
+    desk.local.open()
 
 
 def test_open_says_what_is_wrong_with_the_clone(desk: Desk, tmp_path: Path) -> None:
@@ -528,8 +535,12 @@ def test_the_renderer_writes_every_new_card_before_it_reaches_the_vault(desk: De
     assert desk.cloud.files() == desk.local.files()
     assert sorted(asked) == ["Pending_Approval/email/evil.md", "Pending_Approval/email/ok.md"]
     # The same id once more, elsewhere: refused, and what is there stays.
-    desk.cloud.write("Pending_Approval/social/again.md", '---\nid: "ok"\n---\nhijack\n')
-    desk.cloud.sync()
+    clone = desk.outsider()
+    (clone / "Pending_Approval/social").mkdir()
+    (clone / "Pending_Approval/social/again.md").write_text('---\nid: "ok"\n---\nhijack\n')
+    desk.git("add", ".", cwd=clone)
+    desk.git("commit", "-qm", "again", cwd=clone)
+    desk.git("push", "-q", cwd=clone)
     assert "exists already" in desk.local.sync().refused[0].reason
     assert desk.local.read("Pending_Approval/email/ok.md") == b'---\nid: "ok"\n---\nrendered\n'
     desk.settle()

@@ -14,6 +14,7 @@ from nightdesk.cloud_agent.mail_watcher import MailWatcher
 from nightdesk.config import EmailSettings
 from nightdesk.errors import ConfigError
 from nightdesk.vault.documents import read_task
+from nightdesk.vault.layout import task_id
 from nightdesk.vault.notes import parse_note
 from nightdesk.vault.scan import notes_in
 
@@ -132,3 +133,20 @@ def test_a_folder_that_is_no_maildir_is_named(desk: Desk) -> None:
         desk.watcher(maildir=desk.root / "nowhere").poll()
     assert "nowhere" in str(e.value)
     assert e.value.remedy
+
+
+def test_two_mails_whose_ids_collide_make_two_tasks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six hex digits are few: the second mail takes another id and is not taken for the first."""
+
+    def short(day: datetime, title: str, seed: str) -> str:
+        return task_id(day, title, seed.rpartition("#")[2] if "#" in seed else "same")
+
+    monkeypatch.setattr("nightdesk.cloud_agent.mail_watcher.task_id", short)
+    desk.deliver("1.a", MAIL)
+    desk.deliver("2.b", MAIL.replace("<1@e>", "<2@e>"))
+    watcher = desk.watcher()
+    assert len(watcher.poll()) == 2
+    (desk.root / "seen.sqlite").unlink()
+    assert desk.watcher().poll() == []

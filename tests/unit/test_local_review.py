@@ -71,6 +71,21 @@ def test_hidden_characters_are_counted(hidden: str) -> None:
     assert "1 invisible character in the subject" in _warnings(subject=f"a{hidden}b")[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a %%b%% c", "<!-- b -->", "<span style='display:none'>b</span>", "![[b]]", "[b](http://c)"],
+)
+def test_what_the_reading_view_hides_or_replaces_is_named(text: str) -> None:
+    (line,) = _warnings(body=f"Hi\n{text}\n")
+    assert line.startswith("Not all is shown")
+
+
+def test_an_address_in_angle_brackets_is_shown_and_needs_no_warning() -> None:
+    assert (
+        _warnings(body="On Monday, Ada <ada@example.com> wrote:\n> 3 < 4, see <http://x.org>") == ()
+    )
+
+
 def test_an_emoji_of_several_parts_is_no_hidden_text() -> None:
     assert _warnings(body="well done \U0001f469\u200d\U0001f680 ❤️") == ()
 

@@ -221,6 +221,10 @@ def test_nothing_is_left_behind_after_an_error(
 @pytest.mark.usefixtures("both_ways")
 def test_write_creates_replaces_and_leaves_alone(tmp_path: Path) -> None:
     path = tmp_path / "state" / "x.json"
+    with pytest.raises(FileNotFoundError):
+        files.write(path, b"one")
+    assert not path.parent.exists(), "a vault that vanished is not made anew"
+    path.parent.mkdir()
     files.write(path, b"one")
     files.write(path, b"two")
     assert path.read_bytes() == b"two"

@@ -17,7 +17,7 @@ from nightdesk.cloud_agent.skills import HANDLERS
 from nightdesk.errors import HubUnreachable, NightdeskError, Transient
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
-from nightdesk.runtime.desk import drafting_for, engine_for
+from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
 from nightdesk.skills.drafting import Drafting, tell_failure, wants_draft
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
@@ -74,6 +74,7 @@ class CloudAgent:
         Returns:
             Seconds until the next pass is due without any signal.
         """
+        check_vault(self._desk.vault)
         mail_trouble = self._read_mail()
         report = self._registry.run("sync-vault", engine=self.engine)
         if not report.offline:

@@ -15,12 +15,13 @@ import structlog
 from nightdesk.config import EmailSettings
 from nightdesk.connectors.email.inbound import InboundMail, parse_mail
 from nightdesk.connectors.email.maildir import MaildirEntry, MaildirMailbox
+from nightdesk.errors import NoteError
 from nightdesk.policy import Zone
-from nightdesk.vault.documents import Task
+from nightdesk.vault.documents import Task, read_task
 from nightdesk.vault.files import create
 from nightdesk.vault.layout import STATE_FOLDERS, Folder, done_path, task_id, zone_path
 from nightdesk.vault.notes import fence
-from nightdesk.vault.scan import notes_in
+from nightdesk.vault.scan import notes_in, read
 
 from .seen import Seen
 
@@ -71,7 +72,11 @@ class MailWatcher:
         self.more = len(new) > _BATCH
         if not new:
             return []
-        known = {place.stem for folder in STATE_FOLDERS for place in notes_in(self._vault, folder)}
+        known = {
+            place.stem: place.path
+            for folder in STATE_FOLDERS
+            for place in notes_in(self._vault, folder)
+        }
         written: list[str] = []
         done: list[str] = []
         for entry in new[:_BATCH]:
@@ -82,7 +87,7 @@ class MailWatcher:
             except OSError as e:
                 log.error("a mail cannot be read", file=str(entry.path), why=e.strerror)
                 continue
-            if path := self._write(parse_mail(raw, entry.key), known):
+            if path := self._write(parse_mail(raw, entry.key, entry.received), known):
                 written.append(path)
             done.append(entry.key)
         self._seen.add(done)
@@ -98,32 +103,46 @@ class MailWatcher:
             log.info("older mail is left alone", count=len(old), before=since.isoformat())
         return [e for e in entries if e.received >= since]
 
-    def _write(self, mail: InboundMail, known: set[str]) -> str | None:
+    def _write(self, mail: InboundMail, known: dict[str, str]) -> str | None:
         if mail.sender.casefold() in self._own:
             return None
         task = task_from_mail(mail)
-        if task.id in known:
-            return None
-        known.add(task.id)
+        for seed in range(2, 100):
+            if task.id not in known:
+                break
+            if self._message_id_at(known[task.id]) in {mail.message_id, None}:
+                return None  # this very mail, seen before
+            # Six hex digits of two mails can be the same: the second takes another seed.
+            task = task_from_mail(mail, seed=seed)
         path = zone_path(Folder.NEEDS_ACTION, Zone.EMAIL, task.id)
         if mail.automatic:
             task = task.model_copy(update={"status": f"no answer needed: {mail.automatic}"})
             path = done_path(task.id, self._clock())
-        try:
-            create(self._vault / path, task.note())
-        except FileExistsError:
-            return None
+        create(self._vault / path, task.note())
+        known[task.id] = path
         log.info("a mail became a task", task=task.id, automatic=mail.automatic or None)
         return path
+
+    def _message_id_at(self, path: str) -> str | None:
+        """The Message-ID that a task's note names; None where it cannot be read."""
+        try:
+            return read_task(read(self._vault, path), path).message_id
+        except (FileNotFoundError, NoteError):
+            return None
 
     def close(self) -> None:
         """Close the memory of seen messages."""
         self._seen.close()
 
 
-def task_from_mail(mail: InboundMail) -> Task:
-    """Make the task of a message; its text stands in a fence, so it never renders."""
-    head = [f"From: {mail.sender_name} <{mail.sender}>" if mail.sender_name else mail.sender]
+def task_from_mail(mail: InboundMail, *, seed: int = 1) -> Task:
+    """Make the task of a message; its text stands in a fence, so it never renders.
+
+    Args:
+        seed: another number gives another id for the same message.
+    """
+    sender = f"{mail.sender_name} <{mail.sender}>".strip() if mail.sender else "(none)"
+    head = [f"From: {sender}"]
     head.append(f"Subject: {mail.subject[:500]}")
     head.append(f"Date: {mail.received.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
     head += [
@@ -132,7 +151,11 @@ def task_from_mail(mail: InboundMail) -> Task:
     if mail.removed_invisible:
         head.append(f"Removed: {mail.removed_invisible} invisible characters")
     return Task(
-        id=task_id(mail.received, mail.subject, mail.message_id),
+        id=task_id(
+            mail.received,
+            mail.subject,
+            mail.message_id if seed == 1 else f"{mail.message_id}#{seed}",
+        ),
         zone=Zone.EMAIL,
         source="maildir",
         sender=mail.sender,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from nightdesk.errors import HubUnreachable, NightdeskError, SyncHalted, Transient
+from nightdesk.errors import HubUnreachable, NightdeskError, SyncHalted, Transient, VaultUnavailable
 from nightdesk.local_agent.dashboard import Health, inert, moment, render
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.inbox import take_in
@@ -22,7 +22,7 @@ from nightdesk.local_agent.updates import UpdateLog
 from nightdesk.local_agent.view import Attention, attention, gather
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
-from nightdesk.runtime.desk import drafting_for, engine_for
+from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
 from nightdesk.skills.drafting import tell_failure, wants_draft
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
@@ -94,6 +94,7 @@ class LocalAgent:
         Returns:
             Seconds until the next pass is due without any signal.
         """
+        check_vault(self._vault)
         pauses = [self._desk.settings.hub.poll_seconds]
         report = self._registry.run(
             "local-execute-approved", executor=self._executor, now=self._clock()
@@ -132,7 +133,7 @@ class LocalAgent:
             log.error("sync is halted", what=e.what, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=f"halted: {e.what}. {e.remedy}")
             return True
-        except Transient:
+        except (Transient, VaultUnavailable):
             raise
         except NightdeskError as e:
             log.error("sync failed", what=e.what, remedy=e.remedy)
@@ -207,7 +208,14 @@ class LocalAgent:
                 self._cloud_health(),
             ),
         )
-        files.write(self._vault / DASHBOARD, render(view))
+        try:
+            files.write(self._vault / DASHBOARD, render(view))
+        except OSError as e:
+            raise VaultUnavailable(
+                f"the dashboard cannot be written ({e.strerror})",
+                remedy="It must be an ordinary file in a vault that you may write",
+                where=str(self._vault / DASHBOARD),
+            ) from e
 
     def _cloud_health(self) -> Health:
         beat = self.engine.heartbeat("cloud")

@@ -20,6 +20,13 @@ Check: TypeAlias = Callable[[Card, Task | None, frozenset[str]], list[str]]
 GAP = re.compile(r"\[[^\[\]\n]*(?:…|\.{3})[^\[\]\n]*\]")
 """How a drafter marks what the person must fill in: `[…]`, also with words inside."""
 
+_NOT_SHOWN = {
+    "a comment (%%)": re.compile("%%"),
+    "an HTML comment or tag": re.compile(r"<!--|</?[A-Za-z][A-Za-z0-9-]*(?=[\s/>])[^<>\n]*>"),
+    "an embed": re.compile(r"!\[\[|!\[[^\]\n]*\]\("),
+    "a link whose text differs from its target": re.compile(r"(?<!!)\[[^\]\n]+\]\([^)\n]+\)"),
+}
+
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 _JOINERS = frozenset("\u200c\u200d")  # part of emoji, and of Persian and Indic words
 
@@ -85,6 +92,17 @@ def hidden_characters(card: Card, task: Task | None, own: frozenset[str]) -> lis
     return lines
 
 
+def not_shown(card: Card, task: Task | None, own: frozenset[str]) -> list[str]:
+    """Text that is sent as it stands, but that Obsidian's reading view hides or replaces."""
+    kinds = [kind for kind, pattern in _NOT_SHOWN.items() if pattern.search(card.action.body)]
+    if not kinds:
+        return []
+    return [
+        f"Not all is shown: the draft holds {', '.join(kinds)}, which the reading view hides or "
+        "replaces but the mail will carry. Read it in the editor's source mode."
+    ]
+
+
 def gaps(card: Card, task: Task | None, own: frozenset[str]) -> list[str]:
     """Places that the drafter left for the person to fill in."""
     count = len(GAP.findall(card.action.body))
@@ -94,7 +112,13 @@ def gaps(card: Card, task: Task | None, own: frozenset[str]) -> list[str]:
     return [f"Not finished: the draft has {count} {one} marked `[…]`. Fill in before approving."]
 
 
-CHECKS: tuple[Check, ...] = (new_recipient, foreign_domain, hidden_characters, gaps)
+CHECKS: tuple[Check, ...] = (
+    new_recipient,
+    foreign_domain,
+    hidden_characters,
+    not_shown,
+    gaps,
+)
 """The checks, in the order in which a person should read their lines."""
 
 

@@ -72,7 +72,4 @@ def read_mailbox(path: Path) -> list[EmailMessage]:
     """Every message in a Maildir, parsed, in the order of arrival."""
     files = [f for part in ("new", "cur") for f in (path / part).glob("*") if f.is_file()]
     files.sort(key=lambda f: f.stat().st_mtime_ns)
-    return [
-        email.message_from_bytes(f.read_bytes(), policy=email.policy.default)
-        for f in files
-    ]
+    return [email.message_from_bytes(f.read_bytes(), policy=email.policy.default) for f in files]

@@ -29,7 +29,7 @@ from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.actions import Action
+from nightdesk.vault.actions import Action, EmailSend
 from nightdesk.vault.documents import read_card, stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
 
@@ -243,6 +243,12 @@ class Executor:
             raise NotSent(what, remedy=again) from e
         if sha256(data) != row.approved_sha or action.digest() != row.digest:
             raise NotSent("the private copy is not what you approved", remedy=again)
+        if isinstance(action, EmailSend) and action.attachments:
+            # A name is no content: until approvals bind the bytes, they do not travel.
+            raise NotSent(
+                "the card names attachments, and those cannot be sent yet",
+                remedy="Take `attachments` out of the card, or send that file by hand",
+            )
         finished = find_done(self._vault, row.task)
         ours = self._journal.rows({State.DONE, State.CONFIRMED}, task=row.task)
         if finished and not ours and not find_task(self._vault, row.task):

@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 
 from nightdesk.config import credential
+from nightdesk.errors import VaultUnavailable
 from nightdesk.runtime.command import Desk
 from nightdesk.skills.drafting import Drafting, Tell, report
 from nightdesk.skills.model import make_model
@@ -64,6 +66,20 @@ def drafting_for(desk: Desk, clock: Callable[[], datetime], tell: Tell = report)
         clock=clock,
         tell=tell,
     )
+
+
+def check_vault(vault: Path) -> None:
+    """See that the vault is there before anything is written into it.
+
+    Raises:
+        VaultUnavailable: an unmounted disk leaves a missing or empty folder behind.
+    """
+    if not (vault / ".git").exists():
+        raise VaultUnavailable(
+            "the vault is not there",
+            remedy="Mount or restore it; the agent goes on by itself",
+            where=str(vault),
+        )
 
 
 @contextmanager

@@ -76,6 +76,10 @@ def run(one_pass: Pass, wake: Signal, stop: Stop) -> None:
                 status = str(e)
                 log.error("needs a person", what=e.what, where=e.where, remedy=e.remedy)
                 pause = 5.0
+            except OSError as e:
+                status = f"{e.filename or 'the system'}: {e.strerror}"
+                log.error("the system refused", what=str(e), remedy="Check disk and permissions")
+                pause = 5.0
             except Exception:  # a bug in one pass must not stop the desk
                 bugs += 1
                 status = "a pass failed by a bug; see the log"

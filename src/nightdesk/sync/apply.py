@@ -60,7 +60,7 @@ def apply(
     Raises:
         VaultUnavailable: the disk is full, read-only or failing.
     """
-    trash.mkdir(parents=True, exist_ok=True)
+    trash.mkdir(exist_ok=True)  # never its parents: a vault that vanished is not made anew
     applied = Applied()
     for step in steps:
         before_each()

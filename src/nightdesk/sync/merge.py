@@ -257,12 +257,12 @@ class _Merge:
             if self.occupied[path] == outcome.entry.oid:
                 self.untouched.add(path)
             else:
-                path = conflict_name(path, self.bytes_of(outcome.entry))
+                path = self.copy_name(path, outcome.entry)
                 self.conflicts.append(path)
+        if self.tree.get(path, outcome.entry) != outcome.entry:
+            path = self.copy_name(path, outcome.entry)
         if frozen:
             self.untouched.add(path)
-        while self.tree.get(path, outcome.entry) != outcome.entry:
-            path = conflict_name(path, self.bytes_of(outcome.entry))
         self.tree[path] = outcome.entry
         outcome.path = path
         if unit.ours and unit.ours != path and not frozen:
@@ -272,11 +272,7 @@ class _Merge:
         """Put a losing version beside the winner; in state folders the cloud's is history only."""
         if self.ours_is is Role.CLOUD and path.split("/", 1)[0] in STATE_FOLDERS:
             return
-        name = conflict_name(path, self.bytes_of(loser))
-        while (
-            self.tree.get(name, loser) != loser or self.occupied.get(name, loser.oid) != loser.oid
-        ):
-            name = conflict_name(name, self.bytes_of(loser))
+        name = self.copy_name(path, loser)
         self.tree[name] = loser
         self.conflicts.append(name)
 
@@ -290,13 +286,21 @@ class _Merge:
                 parent = parent.rpartition("/")[0]
         for path in sorted(folders & self.tree.keys()):
             entry = self.tree.pop(path)
-            name = conflict_name(path, self.bytes_of(entry))
-            while self.tree.get(name, entry) != entry or name in folders:
-                name = conflict_name(name, self.bytes_of(entry))
+            name = self.copy_name(path, entry)
             self.tree[name] = entry
             self.conflicts.append(name)
             sources = [source for source, target in self.moved.items() if target == path]
             self.moved[sources[0] if sources else path] = name
+
+    def copy_name(self, path: str, entry: Entry) -> str:
+        """The name of a copy: of its bytes alone, unless a person edited that very copy."""
+        data = salted = self.bytes_of(entry)
+        while True:
+            name = conflict_name(path, salted)
+            free = self.tree.get(name, entry) == entry
+            if free and self.occupied.get(name, entry.oid) == entry.oid:
+                return name
+            salted += data[:1] or b"\0"
 
     def bytes_of(self, entry: Entry) -> bytes:
         return self.blobs[entry.oid] if entry.oid in self.blobs else self.know.read(entry.oid)

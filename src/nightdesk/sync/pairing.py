@@ -6,7 +6,7 @@ move whatever was edited. Everything else is known by its path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -62,8 +62,8 @@ def _pair_state(
         return []
     sides = (base, ours, theirs)
     wanted = {ident(p, side[p])[0] for side in sides for p in touched if p in side}
-    groups: dict[str, tuple[list[str], list[str], list[str]]] = {
-        name: ([], [], []) for name in sorted(wanted)
+    groups: dict[str, tuple[dict[str, Entry], dict[str, Entry], dict[str, Entry]]] = {
+        name: ({}, {}, {}) for name in sorted(wanted)
     }
     explicit: dict[str, bool] = dict.fromkeys(groups, False)
     for number, side in enumerate(sides):
@@ -72,11 +72,11 @@ def _pair_state(
                 continue
             name, said = ident(path, entry)
             if name in wanted:
-                groups[name][number].append(path)
+                groups[name][number][path] = entry
                 explicit[name] |= said
     units: list[Unit] = []
     for name, (b, o, t) in groups.items():
-        found = _match(set(b), set(o), set(t))
+        found = _match(b, o, t)
         units += [Unit(*paths, id=name if explicit[name] else "", is_state=True) for paths in found]
     return units
 
@@ -86,27 +86,55 @@ def _where(path: str, *sides: Container[str]) -> tuple[str | None, str | None, s
     return b, o, t
 
 
-def _match(
-    b: set[str], o: set[str], t: set[str]
-) -> Iterable[tuple[str | None, str | None, str | None]]:
-    """Match the paths that carry one id: same path first, what is left in order of names."""
-    matched: list[tuple[str | None, str | None, str | None]] = []
+def _match(b: PathMap, o: PathMap, t: PathMap) -> list[tuple[str | None, str | None, str | None]]:
+    """Match the paths that carry one id on the three sides.
 
-    def single() -> bool:
-        return max(len(b), len(o), len(t)) <= 1
+    Nearly always there is one path on each side. Where there are more (a copy, or two notes in
+    plain words with one name), the same path is the same note; then the same content; then
+    the order of names.
+    """
+    settled = sorted(b.keys() & o.keys() & t.keys()) if max(map(len, (b, o, t))) > 1 else []
+    rows: list[list[str | None]] = [[path, path, path] for path in settled]
+    left = [{p: e for p, e in side.items() if p not in settled} for side in (b, o, t)]
+    if max(map(len, left)) <= 1:
+        rows.append([next(iter(side), None) for side in left])
+    else:
+        rows += _match_many(*left)
+    return [(row[0], row[1], row[2]) for row in rows if any(row)]
 
-    def peel(common: set[str]) -> None:
-        for path in sorted(common):
-            matched.append(_where(path, b, o, t))
-            for side in (b, o, t):
-                side.discard(path)
 
-    if not single():
-        peel(b & o & t)
-    if not single():
-        peel((b & o) | (b & t) | (o & t))
-    left = [sorted(side) for side in (b, o, t)]
-    for number in range(max(map(len, left), default=0)):
-        row = [side[number] if number < len(side) else None for side in left]
-        matched.append((row[0], row[1], row[2]))
-    return matched
+def _match_many(
+    b: dict[str, Entry], o: dict[str, Entry], t: dict[str, Entry]
+) -> list[list[str | None]]:
+    rows: list[list[str | None]] = [[path, None, None] for path in sorted(b)]
+    # What was there before is found again; what is left is new on its side.
+    ours = _find_again(rows, 1, b, o)
+    theirs = _find_again(rows, 2, b, t)
+    rows += [[None, path, path] for path in ours if path in theirs]
+    ours, theirs = (
+        [path for path in ours if path not in theirs],
+        [path for path in theirs if path not in ours],
+    )
+    if len(ours) == len(theirs) == 1:
+        return [*rows, [None, ours[0], theirs[0]]]
+    return rows + [[None, path, None] for path in ours] + [[None, None, path] for path in theirs]
+
+
+def _find_again(rows: list[list[str | None]], number: int, b: PathMap, side: PathMap) -> list[str]:
+    """Fill one column of the rows, and return the paths of that side that found no row."""
+    rest = dict(sorted(side.items()))
+
+    def take(row: list[str | None], path: str | None) -> None:
+        if path is not None:
+            row[number] = path
+            del rest[path]
+
+    for row in rows:
+        take(row, row[0] if row[0] in rest else None)
+    for row in rows:
+        if row[number] is None:
+            take(row, next((p for p, e in rest.items() if e == b[row[0] or ""]), None))
+    for row in rows:
+        if row[number] is None:
+            take(row, next(iter(rest), None))
+    return list(rest)

@@ -209,7 +209,9 @@ class Scanner:
             if seen is None:
                 continue
             self._seen[path] = seen
-            if data is not None and seen.entry and seen.entry.oid not in self._stored:
+            if data is None or seen.entry is None or seen.entry == base.get(path):
+                continue
+            if seen.entry.oid not in self._stored:
                 blobs[seen.entry.oid] = data
                 size += len(data)
                 if size > _BATCH_BYTES:

@@ -155,15 +155,20 @@ def write(path: Path, data: bytes) -> None:
     """Write a file that the caller alone owns (state files, the dashboard): create or replace.
 
     A file that holds these bytes already is left alone.
+
+    Raises:
+        FileNotFoundError: its folder is not there; a vault that vanished is not made anew.
     """
     while True:
         try:
-            create(path, data)
-        except FileExistsError:
+            if _read(path) != data:
+                exchange(path, data)
+        except FileNotFoundError:
+            if not path.parent.is_dir():
+                raise
             try:
-                if _read(path) != data:
-                    exchange(path, data)
-            except FileNotFoundError:  # moved or deleted between the two looks
+                create(path, data)
+            except FileExistsError:  # made between the two looks
                 continue
         return
 

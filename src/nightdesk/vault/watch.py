@@ -81,7 +81,10 @@ class Watch(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in its own thread."""
-        if event.event_type not in _CHANGES:
+        # A folder is "modified" by any temporary file in it; its entries tell for themselves.
+        if event.event_type not in _CHANGES or (
+            event.is_directory and event.event_type == "modified"
+        ):
             return
         paths = [str(p) for p in (event.src_path, event.dest_path) if p]
         if any(not self._hidden(path) for path in paths):
