@@ -96,7 +96,7 @@ class Desk:
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", f"nightdesk.{side}_agent.cli"),
-                    *("run", "--config", str(self.config(side))),
+                    *("run", "--verbose", "--config", str(self.config(side))),
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.environment, start_new_session=True,

@@ -215,7 +215,7 @@ def by_line(ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
 
 
 Desk.TestCase.settings = settings(
-    max_examples=3000, stateful_step_count=25, deadline=None,
+    max_examples=150, stateful_step_count=25, deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
 TestDesk = Desk.TestCase

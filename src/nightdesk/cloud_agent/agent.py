@@ -77,6 +77,8 @@ class CloudAgent:
         check_vault(self._desk.vault)
         mail_trouble = self._read_mail()
         report = self._registry.run("sync-vault", engine=self.engine)
+        if report.changed:
+            log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
         if not report.offline:
             self._claim()
         if self._work():

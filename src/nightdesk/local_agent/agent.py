@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 
-from nightdesk.errors import HubUnreachable, NightdeskError, SyncHalted, Transient, VaultUnavailable
+from nightdesk.errors import (
+    HubUnreachable,
+    NightdeskError,
+    NotSent,
+    PolicyDenied,
+    SyncHalted,
+    Transient,
+    VaultUnavailable,
+)
 from nightdesk.local_agent.dashboard import Health, inert, moment, render
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.inbox import take_in
 from nightdesk.local_agent.journal import Journal
 from nightdesk.local_agent.review import Reviewer
+from nightdesk.local_agent.round import PassReport
 from nightdesk.local_agent.sending import Sender
 from nightdesk.local_agent.skills import HANDLERS
 from nightdesk.local_agent.updates import UpdateLog
@@ -59,9 +69,7 @@ class LocalAgent:
         self._registry = Registry(Role.LOCAL, load_skills(skills_root()), HANDLERS)
         self.journal = Journal(desk.state / "journal.sqlite")
         self._sender = Sender(desk)
-        self._executor = Executor(
-            self.journal, desk.vault, desk.settings, self._sender, clock=clock
-        )
+        self._executor = Executor(self.journal, desk.vault, desk.settings, self._send, clock=clock)
         self._reviewer = Reviewer(self.journal, desk.vault, desk.settings, clock=clock)
         self.engine = engine_for(
             desk, incoming=self._reviewer.incoming, withhold=self._executor.withhold
@@ -99,6 +107,7 @@ class LocalAgent:
         report = self._registry.run(
             "local-execute-approved", executor=self._executor, now=self._clock()
         )
+        self._tell(report)
         self._next_step = report.waiting_until
         if report.waiting_until is not None:
             pauses.append(report.waiting_until)
@@ -116,6 +125,22 @@ class LocalAgent:
             self._sync()
             self._show()
         return max(0.05, min(pauses))
+
+    def _tell(self, report: PassReport) -> None:
+        for action_id in report.approved:
+            log.info("approved", card=action_id)
+        for action_id in report.acted:
+            log.info("executed", card=action_id)
+        for line in (*report.notices, *report.refused):
+            log.warning("needs a look", what=line)
+
+    def _send(self, tool: str, arguments: dict[str, Any], action_id: str) -> dict[str, Any]:
+        """The executor's one call: only a tool that its skill names, through the MCP server."""
+        try:
+            self._registry.allow_tool(self._registry.get("local-execute-approved"), tool)
+        except PolicyDenied as e:
+            raise NotSent(e.what, remedy=e.remedy) from e
+        return self._sender(tool, arguments, action_id)
 
     def unsettled(self) -> float | None:
         """Seconds until an approval's quiet period or hold is over; None where none runs."""
@@ -139,6 +164,8 @@ class LocalAgent:
             log.error("sync failed", what=e.what, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=str(e))
             return True
+        if report.changed:
+            log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
         if report.offline:
             if self._sync_state.well:
                 since = moment(self._clock())

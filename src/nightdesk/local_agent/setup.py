@@ -10,8 +10,8 @@ from nightdesk.config import state_path
 from nightdesk.policy import Role
 from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import ask, config_file, trust, vault_template, write_config
-from nightdesk.sync.engine import create_root
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.engine import create_root
 
 
 def init(

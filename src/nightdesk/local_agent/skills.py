@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.executor import Executor, PassReport
+from nightdesk.local_agent.executor import Executor
+from nightdesk.local_agent.round import PassReport
 from nightdesk.local_agent.updates import UpdateLog
 from nightdesk.skills import drafting, shared
 from nightdesk.skills.manifest import Skill

@@ -75,7 +75,7 @@ class Registry:
     def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Call a skill's handler with the skill and these arguments, and return its result.
 
-        Start and end are logged, never the arguments: they may hold mail.
+        Start and end are logged for --verbose, never the arguments: they may hold mail.
 
         Raises:
             PolicyDenied: this role has no such skill.
@@ -90,7 +90,8 @@ class Registry:
             outcome = "done"
             return result
         finally:
-            bound.info("skill ended", outcome=outcome, seconds=round(time.monotonic() - started, 3))
+            seconds = round(time.monotonic() - started, 3)
+            bound.debug("skill ended", outcome=outcome, seconds=seconds)
 
     def allow_tool(self, skill: Skill, tool: str) -> None:
         """Let a skill call a tool, or refuse.
