@@ -28,6 +28,7 @@ class Row:
 
 
 SIGNED = "signatures and the gate"
+RACE = "the long race of many agents, judged from outside"
 MAIL = "real mailboxes (IMAP, Gmail)"
 HEALTH = "supervisor, health, alerts, deployment"
 ODOO = "Odoo"
@@ -92,7 +93,7 @@ ROWS: dict[str, Row] = {
     "SC-002": Row("mail drafts within 5 minutes of arrival"),
     "SC-003": Row("no sensitive action executed by the cloud", SIGNED),
     "SC-004": Row("no credential file synced to the cloud"),
-    "SC-005": Row("claim conflicts resolved correctly in every case"),
+    "SC-005": Row("claim conflicts resolved correctly in every case", RACE),
     "SC-006": Row("crashed components restart within 60 s", HEALTH),
     "SC-007": Row("sync completes within 5 minutes of a change"),
     "SC-008": Row("approval to execution within 30 s"),

@@ -54,7 +54,7 @@ def test_mail_is_drafted_while_the_laptop_is_off(desk: Desk) -> None:
 
 @pytest.mark.requirement(
     "US2.test", "US2.1", "US2.2", "FR-003", "FR-004", "SC-008",
-    "SKILL.local-execute-approved", "SKILL.local-merge-updates",
+    "SKILL.local-execute-approved", "SKILL.local-merge-updates", "SKILL.sync-vault", "SC-007",
 )  # fmt: skip
 def test_an_approved_mail_is_sent_once_and_filed(desk: Desk) -> None:
     """Approve a mail on the laptop: it goes out through MCP, threaded, once; all is filed."""

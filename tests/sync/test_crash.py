@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 
+import git
 import pytest
 from twovaults import Desk, Side
 
+from nightdesk.sync.engine import CycleReport
 from nightdesk.vault.layout import conflict_name
 
 CRASHER = Path(__file__).with_name("crasher.py")
@@ -157,6 +161,27 @@ def test_what_a_person_does_while_the_plan_is_carried_out_wins(desk: Desk, deed:
             assert b"the laptop's new\n" in everything
         case "recreate":
             assert files["Notes/n.md/inside.md"] == b"in a folder now\n"
+
+
+def test_a_silent_hub_does_not_keep_the_engine_from_stopping(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.settle()
+    script = desk.root / "git"
+    script.write_text(f'#!/bin/sh\ncase " $* " in *" fetch "*) touch {desk.root}/talking; '
+                      f'exec sleep 300;; esac\nexec git "$@"\n')  # fmt: skip
+    script.chmod(0o755)
+    monkeypatch.setattr(git.Git, "GIT_PYTHON_GIT_EXECUTABLE", str(script))
+    reports: list[CycleReport] = []
+    thread = threading.Thread(target=lambda: reports.append(desk.local.sync()))
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not (desk.root / "talking").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    desk.local.engine.interrupt()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+    assert reports[0].offline
 
 
 def test_no_descriptors_or_processes_are_left_behind(desk: Desk) -> None:

@@ -314,7 +314,6 @@ def test_what_cannot_sync_is_reported_and_the_rest_goes_on(desk: Desk) -> None:
     assert report.pushed == ("Notes/a.md",)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_file_or_folder_is_not_taken_for_a_removal(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.local.write("Deep/b.md", "b")
@@ -322,6 +321,8 @@ def test_an_unreadable_file_or_folder_is_not_taken_for_a_removal(desk: Desk) -> 
     (desk.local.vault / "Notes/a.md").chmod(0)
     (desk.local.vault / "Deep").chmod(0)
     try:
+        if os.access(desk.local.vault / "Notes/a.md", os.R_OK):
+            pytest.skip("this user (root) reads everything")
         report = desk.local.sync(full=True)
         assert {h.path for h in report.held_back} == {"Notes/a.md", "Deep"}
         assert {"Notes/a.md", "Deep/b.md"} <= desk.hub_files()

@@ -22,6 +22,7 @@ from nightdesk.runtime.command import (
 )
 from nightdesk.runtime.shown import show_checks, show_skills, show_table
 from nightdesk.supervise import logs
+from nightdesk.vault.layout import STOP_FILE
 
 app = new_app(
     "agent-local",
@@ -184,6 +185,21 @@ def reject(
     """Decline a waiting note: moves it to Rejected/."""
     desk = open_desk(Role.LOCAL, config)
     _moved(waiting_notes.reject(desk.vault, note_id, feedback), as_json=as_json)
+
+
+@app.command()
+def stop(
+    config: ConfigOption = None,
+    off: Annotated[bool, typer.Option("--off", help="Let the work go on again.")] = False,
+) -> None:
+    """Emergency stop: nothing is carried out until it is taken back (STOP.md in the vault)."""
+    desk = open_desk(Role.LOCAL, config)
+    if off:
+        waiting_notes.release(desk.vault)
+        typer.echo("Work goes on.")
+    else:
+        waiting_notes.stop(desk.vault)
+        typer.echo(f"Stopped. `agent-local stop --off`, or deleting {STOP_FILE}, lets it go on.")
 
 
 def _moved(path: str, *, as_json: bool) -> None:

@@ -272,15 +272,12 @@ def _approve(story: Story, card: str, *, alone: bool) -> None:
     file = vault / card
     story.say(f"   A card waits for you:\n   {file}\n")
     story.say("".join(f"   | {line}\n" for line in file.read_text("utf-8").splitlines()))
-    if not alone and sys.stdin.isatty():
+    if not alone:
         story.say(
             f"   Open it (in Obsidian, or any editor), change what you like, and move it to\n"
             f"   {vault / Folder.APPROVED}/   – or press Enter and the demo does it for you."
         )
-        while file.exists():
-            if select.select([sys.stdin], [], [], 0.2)[0]:
-                sys.stdin.readline()
-                break
+        _wait_for_move_or_enter(file)
     if not file.exists():
         story.say("   You moved it. Thank you.")
         return
@@ -291,6 +288,17 @@ def _approve(story: Story, card: str, *, alone: bool) -> None:
         exchange(file, f"{head}{heading}{draft.replace(GAP, ANSWER)}".encode())
     moved = pending.approve(vault, stem)
     story.say(f"   Moved to {moved}")
+
+
+def _wait_for_move_or_enter(file: Path) -> None:
+    listening = True
+    while file.exists():
+        if not listening:
+            time.sleep(0.2)
+        elif select.select([sys.stdin], [], [], 0.2)[0]:
+            if sys.stdin.readline():
+                return
+            listening = False  # no terminal there: the move alone counts
 
 
 def _told(story: Story, card: str) -> bool:

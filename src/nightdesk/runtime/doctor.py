@@ -12,7 +12,7 @@ from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
-from nightdesk.sync.outside import git_version, probe_hub, clone_fault
+from nightdesk.sync.outside import clone_fault, git_version, probe_hub
 
 _MIN_GIT = (2, 34)
 _MIN_FREE_BYTES = 500 * 1024 * 1024

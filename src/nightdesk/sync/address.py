@@ -58,7 +58,7 @@ def check_hub_url(url: str) -> None:
 
 
 def _check_scheme(url: str, scheme: str) -> None:
-    if scheme in {"http", "git", "ftp", "ftps"}:
+    if scheme.lower() in {"http", "git", "ftp", "ftps"}:
         raise ConfigError(
             f"{scheme}:// is not encrypted or not supported, so the hub is not used",
             remedy="Use https:// or ssh:// with the same host",

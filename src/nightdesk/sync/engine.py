@@ -130,6 +130,7 @@ class Engine:
             VaultUnavailable: the folder is missing.
         """
         self._state.mkdir(parents=True, exist_ok=True)
+        self._git.interrupted.clear()
         with ExitStack() as opening:
             opening.enter_context(lock(self._state / LOCK))
             check_clone(self._git)
@@ -162,6 +163,14 @@ class Engine:
         """Give the locks back."""
         with self._one_at_a_time:
             self._open.close()
+
+    def interrupt(self) -> None:
+        """End every talk with the hub at once, now and until the next `open`.
+
+        For a daemon that shall stop while a hub does not answer; from a signal handler or any
+        thread. A cycle then ends offline, a claim with HubUnreachable.
+        """
+        self._git.interrupted.set()
 
     def cycle(self, *, full: bool = False) -> CycleReport:
         """Carry out one whole cycle; a lost race or a person's save in between repeats it.

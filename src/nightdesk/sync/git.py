@@ -7,6 +7,7 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -52,6 +53,9 @@ class Git:
         hub: the hub's address.
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
+
+    Attributes:
+        interrupted: once set, every talk with the hub ends at once, as if by its deadline.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Git:
         self.state = state
         self.hub = hub
         self.folder = folder or vault / ".git"
+        self.interrupted = threading.Event()
         self._protocols = (transport(hub),)
         self._environment = {
             "GIT_DIR": str(self.folder),
@@ -300,6 +305,7 @@ class Git:
             environment=self._environment,
             protocols=self._protocols,
             timeout=NETWORK_SECONDS,
+            cancelled=self.interrupted.is_set,
         )
 
 

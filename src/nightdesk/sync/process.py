@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from nightdesk.errors import ConfigError
 
 GRACE_SECONDS = 5.0
 """After a deadline: SIGTERM (git removes its locks), so long, then SIGKILL."""
+
+_LOOK_SECONDS = 0.25
 
 _CONFIG: tuple[str, ...] = (
     "core.hooksPath=/dev/null",
@@ -114,6 +117,7 @@ def run(
     protocols: Sequence[str] = (),
     stdin: bytes | None = None,
     timeout: float = 120.0,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Run git once.
 
@@ -124,6 +128,7 @@ def run(
         protocols: transports that this call may use: of `file`, `ssh`, `https`.
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
+        cancelled: asked a few times a second; when it says so, the deadline has come.
 
     Raises:
         ConfigError: there is no git.
@@ -150,23 +155,33 @@ def run(
         ) from e
     process: subprocess.Popen[bytes] = handle.proc
     try:
-        return _finish(process, stdin, timeout)
+        return _finish(process, stdin, time.monotonic() + timeout, cancelled)
     finally:
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
 
 
-def _finish(process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float) -> Result:
+def _finish(
+    process: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    deadline: float,
+    cancelled: Callable[[], bool],
+) -> Result:
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        out, err = _end(process)
-        return Result(process.returncode, out, err.decode("utf-8", "replace"), timed_out=True)
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
+            except subprocess.TimeoutExpired:
+                if left > 0 and not cancelled():
+                    continue
+                out, err = _end(process)
+                return Result(process.returncode, out, err.decode("utf-8", "replace"), True)
+            return Result(process.returncode, out, err.decode("utf-8", "replace"))
     except BaseException:  # a signal handler raised: leave no child behind
         _end(process)
         raise
-    return Result(process.returncode, out, err.decode("utf-8", "replace"))
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
