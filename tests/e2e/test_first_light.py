@@ -49,6 +49,7 @@ def test_mail_is_drafted_while_the_laptop_is_off(desk: Desk) -> None:
     assert [w["id"] for w in waiting] == [place_of(proposal).stem]
     assert asked["Message-ID"] in text
     assert "Did you send the invoice?" in text
+    assert "Recipients not checked" not in text, "the first look knows the task"
     assert desk.inbox_of(ADA) == [], "nothing was sent without an approval"
 
 

@@ -246,6 +246,13 @@ def test_the_task_that_comes_later_settles_the_warnings(laptop: Laptop) -> None:
     assert laptop.read(path).encode() == laptop.journal.get(CARD).card  # type: ignore[union-attr]
 
 
+def test_a_task_that_comes_in_the_same_cycle_is_known_at_once(laptop: Laptop) -> None:
+    laptop.reviewer.in_hub = lambda name: (f"In_Progress/cloud/{name}", task_note())
+    written = laptop.reviewer.incoming(PENDING, proposal())
+    assert written is not None
+    assert read_card(written, PENDING).warnings == ()
+
+
 def test_a_card_that_a_person_changed_is_never_rewritten(laptop: Laptop) -> None:
     path = laptop.card()
     laptop.edit(path, "we paid yesterday", "we paid today")

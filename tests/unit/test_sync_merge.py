@@ -84,10 +84,14 @@ def test_a_note_without_properties_is_known_by_its_name() -> None:
     assert run({N: b"a"}, {N: b"b"}, {PROGRESS: b"a"})[0] == {PROGRESS: b"b"}
 
 
-@pytest.mark.requirement("US2.3")
-def test_no_other_text_follows_a_note_into_a_decision() -> None:
-    files, plan = run({PENDING: A}, {APPROVED: A}, {PENDING: B})
-    assert files[APPROVED] == B or plan.conflicts, "an edit of a card is never silent"
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("place", [APPROVED, REJECTED])
+def test_no_other_text_follows_a_note_into_a_decision(role: Role, place: str) -> None:
+    ours, _ = run({PENDING: A}, {place: A}, {PENDING: B}, role)
+    theirs, _ = run({PENDING: A}, {PENDING: B}, {place: A}, role)
+    assert ours[place] == A == theirs[place], "the person saw A"
+    copy = {conflict_name(place, B): B} if role is Role.LOCAL else {}
+    assert ours == theirs == {place: A} | copy
 
 
 def test_the_decided_text_stays_where_both_sides_changed_it() -> None:

@@ -74,6 +74,7 @@ class LocalAgent:
         self.engine = engine_for(
             desk, incoming=self._reviewer.incoming, withhold=self._executor.withhold
         )
+        self._reviewer.in_hub = self.engine.note_in_hub
         self._drafting = drafting_for(desk, clock)
         self._updates = UpdateLog(desk.state)
         self._sync_state = Health("Hub", well=True, state="not asked yet")

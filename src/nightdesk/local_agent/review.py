@@ -46,7 +46,11 @@ class Reviewer:
         journal: its folder also holds `quarantine/`, the evidence of refused proposals.
         vault: the vault's root.
         clock: the present moment, aware.
-        crash: called with the name of each crash point (recipes/security.md section 3).
+        crash: called with the name of each crash point.
+
+    Attributes:
+        in_hub: finds a note by its file name in what a running sync has fetched: a card may
+            come in the same cycle as its task, before either is on the disk.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Reviewer:
         self._settings = settings
         self._clock = clock
         self._crash = crash
+        self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
 
     def incoming(self, path: str, data: bytes) -> bytes | None:
         """Review a proposal that came from the hub; sync calls this before it writes the file.
@@ -142,12 +147,14 @@ class Reviewer:
     def task_of(self, task: str) -> Task | None:
         """The task with this id, open or finished; None where it is missing or unreadable."""
         path = find_task(self._vault, task) or find_done(self._vault, task)
-        if path is None:
-            return None
         try:
-            return read_task(scan.read(self._vault, path), path)
+            if path is not None:
+                return read_task(scan.read(self._vault, path), path)
+            if found := self.in_hub(f"{task}.md"):
+                return read_task(found[1], found[0])
         except (NoteError, FileNotFoundError):
             return None
+        return None
 
     # --- inside ----------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from nightdesk.sync.clone import (
 )
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
-from nightdesk.sync.entries import Commit, Entry, Refusal, printable
+from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
@@ -40,6 +40,7 @@ from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
+from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, undo_trespass
@@ -118,6 +119,7 @@ class Engine:
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
+        self._tip: PathMap = {}
         self._last_full = 0.0
 
     def open(self) -> None:
@@ -253,6 +255,20 @@ class Engine:
         with self._one_at_a_time:
             return self._hub.heartbeat(agent)
 
+    def note_in_hub(self, name: str) -> tuple[str, bytes] | None:
+        """A note in a state folder as the hub last showed it: its path and bytes, or None.
+
+        For the card renderer, which is asked before the task of a new card is on the disk.
+
+        Args:
+            name: file name, with `.md`.
+        """
+        with self._one_at_a_time:
+            for path, entry in self._tip.items():
+                if path.endswith(f"/{name}") and is_state_note(path):
+                    return path, self._contents.read(entry.oid)
+        return None
+
     # One attempt ------------------------------------------------------------------------
 
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
@@ -281,6 +297,7 @@ class Engine:
             tip = self._base
         assert tip is not None
         listing = self._commits.at(tip)
+        self._tip = listing.vault
         commits = self._git.log(self._base, tip) if tip != self._base else []
         shown, reviewed = self._review(snapshot, base, listing, commits)
         progress.refused.update(dict.fromkeys(reviewed.refusals))

@@ -152,7 +152,12 @@ class _Merge:
         assert unit.theirs is not None
         path = self.choose_place(unit)
         outcome = _Outcome(unit, path, o)
-        if t in (o, b):
+        decided_here = self.decider(unit, path)
+        if decided_here is not None:
+            outcome.entry, other = (o, t) if decided_here else (t, o)
+            if other not in (outcome.entry, b):
+                outcome.losers.append(other)
+        elif t in (o, b):
             pass
         elif o == b:
             outcome.entry = t
@@ -172,15 +177,14 @@ class _Merge:
         return unit.ours if _rank(unit.ours) > _rank(unit.theirs) else unit.theirs
 
     def resolve_content(self, outcome: _Outcome, b: Entry | None, o: Entry, t: Entry) -> None:
-        decided = self.decider(outcome.unit, outcome.path)
-        if decided is None and (text := self.combine(outcome.path, b, o, t)) is not None:
+        text = self.combine(outcome.path, b, o, t)
+        if text is not None:
             entry = Entry(FILE_MODE, blob_oid(text))
             if entry not in {o, t}:
                 self.blobs[entry.oid] = text
             outcome.entry = entry
             return
-        ours_wins = self.ours_wins(outcome.unit, o, t) if decided is None else decided
-        outcome.entry, loser = (o, t) if ours_wins else (t, o)
+        outcome.entry, loser = (o, t) if self.ours_wins(outcome.unit, o, t) else (t, o)
         outcome.losers.append(loser)
 
     def decider(self, unit: Unit, path: str) -> bool | None:
