@@ -81,7 +81,8 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(
     subjects = Counter(desk.git("log", "--format=%s").splitlines())
     assert subjects["local: 5 notes"] == 1, subjects
     assert not list((desk.local.vault / ".git/nightdesk-trash").iterdir())
-    assert desk.git("fsck", "--strict", cwd=desk.local.vault) == ""
+    # The killed run's own commit may be left over, unreferenced; nothing may be broken.
+    assert desk.git("fsck", "--strict", "--no-dangling", cwd=desk.local.vault) == ""
 
 
 def test_killed_with_stale_locks_left_behind(desk: Desk) -> None:
