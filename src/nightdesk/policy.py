@@ -1,4 +1,4 @@
-"""The tables: who may work in which zone, and who may write where (DESIGN section 5)."""
+"""The tables: who may work in which zone, and who may write where (docs/design.md, section 5)."""
 
 from __future__ import annotations
 

@@ -15,6 +15,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
 from nightdesk.sync.outside import HubCommit, history
 from nightdesk.vault.layout import Folder
@@ -34,6 +36,14 @@ def wait(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not happen within {seconds:.0f} s")
         time.sleep(0.05)
+
+
+def alive(process: psutil.Process) -> bool:
+    """Whether a process still runs; a dead one that nobody has waited for yet does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 class Desk:

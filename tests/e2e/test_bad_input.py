@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
-from desk import ADA, Desk, wait
+from desk import ADA, Desk, alive, wait
 
 from nightdesk.vault.layout import Folder
 
@@ -198,3 +200,27 @@ def test_doctor_finds_a_healthy_desk_healthy_and_a_broken_one_broken(desk: Desk)
     broken = [c for c in json.loads(done.stdout)["checks"] if c["ok"] is False]
     assert [c["name"] for c in broken] == ["hub"]
     assert broken[0]["remedy"]
+
+
+def test_a_hub_that_never_answers_does_not_delay_stopping(desk: Desk, tmp_path: Path) -> None:
+    """SIGTERM ends a daemon within 5 s while its ssh connection hangs in a black hole."""
+    silent = tmp_path / "bin" / "ssh"
+    silent.parent.mkdir()
+    silent.write_text("#!/bin/sh\nexec sleep 600\n")
+    silent.chmod(0o755)
+    url = "ssh://git@127.0.0.1/vault.git"
+    text = desk.config("local").read_text().replace(str(desk.hub), url)
+    desk.config("local").write_text(text)
+    subprocess.run(
+        ["git", "-C", str(desk.vault("local")), "remote", "set-url", "origin", url], check=True
+    )
+    desk.environment["PATH"] = f"{silent.parent}:{desk.environment['PATH']}"
+    with desk.running("local") as process:
+        wait(lambda: '"started"' in desk.log("local"), "start")
+        family = psutil.Process(process.pid)
+        wait(
+            lambda: any("sleep" in child.name() for child in family.children(recursive=True)),
+            "the hanging connection",
+        )
+        hanging = [c for c in family.children(recursive=True) if "sleep" in c.name()]
+    assert not [child for child in hanging if alive(child)]

@@ -12,7 +12,7 @@ from email.utils import getaddresses
 
 import psutil
 import pytest
-from desk import ADA, ME, Desk, wait
+from desk import ADA, ME, Desk, alive, wait
 
 from nightdesk.vault.layout import Folder, place_of
 
@@ -147,7 +147,7 @@ def test_the_daemons_stop_cleanly_and_leave_no_process(desk: Desk) -> None:
         for process in (cloud, local):
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
-    assert not [child for child in children if child.is_running()]
+    assert not [child for child in children if alive(child)]
 
 
 def test_the_demo_tells_the_truth_in_json(tmp_path_factory: pytest.TempPathFactory) -> None:

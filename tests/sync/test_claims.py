@@ -1,4 +1,4 @@
-"""Claims between two machines: the accepted push decides (DESIGN section 3)."""
+"""Claims between two machines: the accepted push decides (docs/design.md, section 3)."""
 
 from __future__ import annotations
 

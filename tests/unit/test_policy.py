@@ -1,4 +1,4 @@
-"""The tables of DESIGN section 5, row by row."""
+"""The tables of docs/design.md, section 5, row by row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the merge, one by one (DESIGN section 4)."""
+"""The rules of the merge, one by one (docs/design.md, section 4)."""
 
 from __future__ import annotations
 

@@ -103,6 +103,10 @@ class CloudAgent:
         self._next_mail = time.monotonic() + pause
         return None
 
+    def interrupt(self) -> None:
+        """End a talk with a hub that does not answer; called from a signal handler."""
+        self.engine.interrupt()
+
     def unsettled(self) -> float | None:
         """0 while mail is left for the next look, else None."""
         return 0.0 if self._watcher and self._watcher.more else None

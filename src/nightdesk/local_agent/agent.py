@@ -143,6 +143,10 @@ class LocalAgent:
             raise NotSent(e.what, remedy=e.remedy) from e
         return self._sender(tool, arguments, action_id)
 
+    def interrupt(self) -> None:
+        """End a talk with a hub that does not answer; called from a signal handler."""
+        self.engine.interrupt()
+
     def unsettled(self) -> float | None:
         """Seconds until an approval's quiet period or hold is over; None where none runs."""
         approval = self._desk.settings.approval

@@ -1,4 +1,4 @@
-"""The executor: one approved card, one call, at most once (DESIGN section 6).
+"""The executor: one approved card, one call, at most once (docs/design.md, section 6).
 
 Each pass reads the folders and the journal afresh, so it may be killed anywhere. The rule
 that everything rests on: INTENT is committed before the one call, and an INTENT that is

@@ -1,7 +1,7 @@
 """The review: a proposal becomes a card that Local wrote, before a person can see it.
 
 The bytes of a proposal never reach the vault. They are parsed strictly, checked, and the
-card is written anew from the parsed values with warnings on top (DESIGN section 6).
+card is written anew from the parsed values with warnings on top (docs/design.md, section 6).
 """
 
 from __future__ import annotations

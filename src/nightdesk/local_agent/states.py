@@ -1,7 +1,7 @@
 """The life of one approval as a table: state and event in, next state out, no I/O.
 
-DESIGN section 6 and recipes/security.md section 3 hold the picture; the journal stores the
-state, the folders of the vault only show it.
+The picture is in docs/design.md, section 6; the journal stores the state,
+the folders of the vault only show it.
 """
 
 from __future__ import annotations

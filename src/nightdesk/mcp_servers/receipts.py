@@ -1,7 +1,7 @@
 """Receipts: the executor's signed leave for one call of one tool with these very arguments.
 
 Anybody may connect an MCP client to the laptop's servers; without a receipt none of the tools
-that let something leave does anything (DESIGN section 6).
+that let something leave does anything (docs/design.md, section 6).
 """
 
 from __future__ import annotations

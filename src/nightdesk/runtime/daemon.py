@@ -26,6 +26,9 @@ class Agent(Protocol):
     def one_pass(self) -> float:
         """Do one pass; returns the seconds until the next is due."""
 
+    def interrupt(self) -> None:
+        """End what may last long; called from a signal handler."""
+
     def unsettled(self) -> float | None:
         """Seconds until something that was begun can be finished; None where all is settled."""
 
@@ -38,13 +41,13 @@ def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
             its errors reach the caller.
     """
     wake = Signal()
-    stop = Stop(wake)
+    stop = Stop(wake, agent.interrupt)
     with stop.on_signals():
         try:
             agent.open()
             log.info("started", agent=desk.settings.name, vault=str(desk.vault), once=once)
             if once:
-                _settle(agent, stop)
+                _settle(agent, wake, stop)
             else:
                 with watching(desk, wake):
                     run(agent.one_pass, wake, stop)
@@ -52,9 +55,10 @@ def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
             agent.close()
 
 
-def _settle(agent: Agent, stop: Stop) -> None:
+def _settle(agent: Agent, wake: Signal, stop: Stop) -> None:
     agent.one_pass()
     while (pause := agent.unsettled()) is not None:
-        if stop.asked.wait(pause):
+        wake.wait(pause)
+        if stop.asked.is_set():
             return
         agent.one_pass()

@@ -27,11 +27,17 @@ Pass = Callable[[], float]
 
 
 class Stop:
-    """The wish to stop, raised by SIGTERM or SIGINT; the running pass is finished first."""
+    """The wish to stop, raised by SIGTERM or SIGINT; the running pass is finished first.
 
-    def __init__(self, wake: Signal) -> None:
+    Args:
+        wake: raised with it, so that a waiting loop looks up.
+        interrupt: ends what may last long (a hub that does not answer).
+    """
+
+    def __init__(self, wake: Signal, interrupt: Callable[[], None]) -> None:
         self.asked = threading.Event()
         self._wake = wake
+        self._interrupt = interrupt
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
@@ -41,6 +47,7 @@ class Stop:
             if self.asked.is_set():
                 raise KeyboardInterrupt
             self.asked.set()
+            self._interrupt()
             self._wake.set()
 
         before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGINT)}

@@ -1,4 +1,4 @@
-"""SKILL.md: a skill as it stands on disk, read strictly (agentskills.io, DESIGN section 7).
+"""SKILL.md: a skill as it stands on disk, read strictly (docs/design.md, section 7).
 
 Stricter than the reference validator: `allowed-tools` must be one text, metadata must be flat,
 and a skill that the cloud loads may name no tool that sends.

@@ -1,4 +1,7 @@
-"""Claiming in the hub: a commit that only moves files, accepted or not (DESIGN section 3)."""
+"""Claiming in the hub: a commit that only moves files, accepted or not.
+
+The rule: docs/design.md, section 3.
+"""
 
 from __future__ import annotations
 

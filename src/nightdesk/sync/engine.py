@@ -1,4 +1,4 @@
-"""The engine: one cycle after another, two disks become one vault (DESIGN section 4).
+"""The engine: one cycle after another, two disks become one vault (docs/design.md, section 4).
 
 A cycle is: snapshot, fetch, gate, merge, apply, commit, push. `refs/nightdesk/base` is the
 hub's commit that is completely merged into this disk; it moves when a merge is applied, and
@@ -204,7 +204,9 @@ class Engine:
             return progress.report(self._base)
 
     def claim(self, paths: Sequence[str]) -> list[str]:
-        """Claim tasks: a commit that only moves files, accepted by the hub (DESIGN section 3).
+        """Claim tasks: a commit that only moves files, accepted by the hub.
+
+        The rule: docs/design.md, section 3.
 
         Args:
             paths: vault-relative, in `Needs_Action/`; what the hub does not hold there (not

@@ -1,4 +1,4 @@
-"""The only module that runs git: typed questions and answers (DESIGN section 4).
+"""The only module that runs git: typed questions and answers (docs/design.md, section 4).
 
 No `pull`, `merge`, `rebase`, `checkout`, `stash` or `reset` is ever run; commits are built
 from trees, and the vault's files are written by `sync.apply`. No option newer than git 2.34.

@@ -1,8 +1,8 @@
 """The merge: base, ours and theirs as path maps become one, in a pure function.
 
-DESIGN section 4. Nothing here reads a disk or runs git; what it needs to know is handed in.
-Both machines that resolve the same conflict come to the same names and bytes, and merging
-the result again changes nothing.
+docs/design.md, section 4. Nothing here reads a disk or runs git; what it needs to know is
+handed in. Both machines that resolve the same conflict come to the same names and bytes, and
+merging the result again changes nothing.
 """
 
 from __future__ import annotations

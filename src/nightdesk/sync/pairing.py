@@ -1,4 +1,4 @@
-"""Pairing: which note of one side is which note of the other (DESIGN section 4).
+"""Pairing: which note of one side is which note of the other (docs/design.md, section 4).
 
 In folders that are a state, a note is known by its id before its path, so that a move is a
 move whatever was edited. Everything else is known by its path.

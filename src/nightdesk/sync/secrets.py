@@ -79,7 +79,7 @@ def held_back(path: str, data: bytes, role: Role = Role.LOCAL) -> str | None:
 
     The zone is that of the property `zone`, or of any folder on the way; a note whose
     properties cannot be read stays when they seem to name a local-only zone. The cloud may
-    hand a bill that came by mail to the laptop through `Needs_Action/payments/` (DESIGN
+    hand a bill that came by mail to the laptop through `Needs_Action/payments/` (docs/design.md,
     section 5).
     """
     zone = _zone_of(path, data)

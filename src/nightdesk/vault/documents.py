@@ -1,4 +1,4 @@
-"""Tasks and cards: what notes of Nightdesk's own mean (DESIGN section 2)."""
+"""Tasks and cards: what notes of Nightdesk's own mean (docs/design.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders of the vault, the names of files, and what a path means (DESIGN section 2).
+"""The folders of the vault, the names of files, and what a path means (docs/design.md, section 2).
 
 Paths are vault-relative POSIX strings ("Needs_Action/email/x.md") everywhere in Nightdesk.
 """
