@@ -72,6 +72,21 @@ class Drafting:
     clock: Callable[[], datetime]
     tell: Tell
 
+    def say(
+        self, *, task: str, summary: str, about: str, note: str = "", problem: bool = False
+    ) -> None:
+        """Report to the person, now and in this agent's name; see `Tell`."""
+        self.tell(
+            self.vault,
+            self.agent,
+            self.clock(),
+            task=task,
+            summary=summary,
+            note=note,
+            about=about,
+            problem=problem,
+        )
+
 
 def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
     """Draft the reply to a mail task and write its card (skill cloud-draft-email).
@@ -109,10 +124,7 @@ def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
         body=body,
     )
     card = _card(desk, task, action, answer, why=answer.output.why, original=unfence(task.body))
-    desk.tell(
-        desk.vault,
-        desk.agent,
-        desk.clock(),
+    desk.say(
         task=task.id,
         summary=f"Drafted an answer to {task.sender}: [[{card.id}]]",
         note=answer.note,
@@ -152,10 +164,7 @@ def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
     told = f"Planned [[{plan_id(task.id)}]]" + (f" and drafted {links}" if cards else "")
     if plan.questions:
         told += f"; open questions: {' '.join(plan.questions)}"
-    desk.tell(
-        desk.vault,
-        desk.agent,
-        desk.clock(),
+    desk.say(
         task=task.id,
         summary=told,
         note=answer.note,
@@ -289,10 +298,7 @@ def report(
 
 def tell_failure(desk: Drafting, task: str, error: NightdeskError) -> None:
     """Tell the person that a task could not be drafted and what to do."""
-    desk.tell(
-        desk.vault,
-        desk.agent,
-        desk.clock(),
+    desk.say(
         task=task,
         summary=f"Could not draft [[{task}]]: {error}",
         about=f"{task}-problem",
