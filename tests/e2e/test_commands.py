@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import pytest
@@ -14,7 +15,9 @@ from nightdesk.vault.layout import Folder
 
 def _server(desk: Desk, side: str) -> ServerProcess:
     command = [sys.executable, "-m", f"nightdesk.{side}_agent.cli", "mcp", "email"]
-    return ServerProcess("email", [*command, "--config", str(desk.config(side))], {})
+    # The child starts with a bare environment; what is under test must be this checkout's code.
+    path = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    return ServerProcess("email", [*command, "--config", str(desk.config(side))], path)
 
 
 @pytest.mark.requirement("MCP.cloud.email", "FR-002", "US2.3")

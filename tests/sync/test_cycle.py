@@ -24,7 +24,7 @@ from nightdesk.sync.secrets import Guard
 from nightdesk.vault.layout import conflict_name, is_conflict_copy
 
 
-@pytest.mark.requirement("US4.1", "FR-008")
+@pytest.mark.requirement("US4.1", "FR-008", "SYNC.git")
 def test_markdown_goes_both_ways(desk: Desk) -> None:
     desk.cloud.write("Updates/u.md", "from the cloud\n")
     report = desk.cloud.sync()
@@ -151,7 +151,7 @@ def test_the_ignore_file_syncs_from_local_only(desk: Desk) -> None:
     assert desk.git("show", "main:.gitignore") == "*.tmp\n"
 
 
-@pytest.mark.requirement("EDGE.1")
+@pytest.mark.requirement("EDGE.1", "SYNC.conflicts")
 def test_a_conflict_keeps_both_versions_and_the_later_one_wins(desk: Desk) -> None:
     desk.local.write("Notes/n.md", "one\n")
     desk.settle()

@@ -34,7 +34,7 @@ def test_the_handbook_has_its_sections(heading: str) -> None:
     assert len(text) < 4_000  # it travels with every draft
 
 
-@pytest.mark.requirement("FR-007")
+@pytest.mark.requirement("FR-007", "SYNC.gitignore")
 def test_gitignore_holds_back_what_must_not_sync(tmp_path: Path) -> None:
     git = ["git", "-C", str(tmp_path)]
     subprocess.run([*git, "init", "--quiet", "--template="], check=True)
