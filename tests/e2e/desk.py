@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,13 +97,10 @@ class Desk:
             with self.config(side).open("a") as file:
                 file.write("\n[approval]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()))
 
-    @contextmanager
-    def running(
-        self, side: str, *, expect_exit: int | None = 0
-    ) -> Iterator[subprocess.Popen[bytes]]:
-        """The daemon of one side; stopped by SIGTERM at the end, within five seconds."""
+    def start(self, side: str) -> subprocess.Popen[bytes]:
+        """Start the daemon of one side."""
         with (self.root / side / "log").open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [
                     *(sys.executable, "-m", f"nightdesk.{side}_agent.cli"),
                     *("run", "--verbose", "--config", str(self.config(side))),
@@ -111,6 +108,19 @@ class Desk:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=self.environment, start_new_session=True,
             )  # fmt: skip
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End a daemon at once, as a power cut would."""
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    @contextmanager
+    def running(
+        self, side: str, *, expect_exit: int | None = 0
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """The daemon of one side; stopped by SIGTERM at the end, within five seconds."""
+        process = self.start(side)
         try:
             yield process
         finally:
@@ -119,8 +129,7 @@ class Desk:
             try:
                 code = process.wait(5)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                self.kill(process)
                 raise AssertionError(f"{side} did not stop within 5 s") from None
         if expect_exit is not None:
             assert code == expect_exit, f"exit code {code}\n{self.log(side)[-3000:]}"

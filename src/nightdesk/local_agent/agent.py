@@ -5,6 +5,7 @@ Approvals come first in every pass and need no hub: they work with the network g
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -38,11 +39,13 @@ from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
 from nightdesk.skills.shared import claimable
 from nightdesk.sync.engine import CycleReport
+from nightdesk.sync.entries import Refusal
 from nightdesk.vault import claims, files
 from nightdesk.vault.documents import read_task
 from nightdesk.vault.files import move
 from nightdesk.vault.layout import DASHBOARD, Folder, done_path
 from nightdesk.vault.scan import notes_in, read
+from nightdesk.vault.updates import Update
 
 log = structlog.get_logger()
 
@@ -185,14 +188,28 @@ class LocalAgent:
         self._troubles["held back"] = [
             Attention(h.path, f"stays on this laptop: {h.reason}") for h in report.held_back
         ]
-        self._troubles["refused"] = [
-            Attention(r.path, f"refused from the hub: {r.reason}") for r in report.refused
-        ]
+        for refusal in report.refused:
+            self._tell_refusal(refusal, report.tip)
         self._troubles["conflicts"] = [
             Attention(path, "two versions met; the other one is kept in this copy")
             for path in report.conflicts
         ] or self._troubles.get("conflicts", [])
         return False
+
+    def _tell_refusal(self, refusal: Refusal, tip: str) -> None:
+        # The next cycle has undone it and says nothing more, so it is kept here.
+        log.warning("refused from the hub", path=refusal.path, why=refusal.reason)
+        seed = hashlib.sha256(f"{refusal.path}\0{refusal.reason}\0{tip}".encode()).hexdigest()
+        self._updates.add(
+            Update(
+                id=f"refused-{seed[:16]}",
+                created_by=self._desk.settings.name,
+                created=self._clock(),
+                summary=f"Refused from the hub: {refusal.path}: {refusal.reason}",
+                problem=True,
+                task=refusal.path,
+            )
+        )
 
     def _plan_requests(self) -> None:
         tasks, _ = claimable(self._vault, Role.LOCAL, self._desk.settings.name)

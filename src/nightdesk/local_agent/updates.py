@@ -54,9 +54,18 @@ class UpdateLog:
             new[update.id] = update
             taken.append(vault / place.path)
         if new:
-            kept = sorted((known | new).values(), key=lambda u: (u.created, u.id))[-KEPT:]
-            rows = [asdict(u) | {"created": u.created.isoformat()} for u in kept]
-            files.write(self._file, json.dumps(rows, ensure_ascii=False, indent=1).encode("utf-8"))
+            self._keep(known | new)
         for path in taken:
             path.unlink(missing_ok=True)
         return [u for key, u in new.items() if key not in known], problems
+
+    def add(self, update: Update) -> None:
+        """Keep what the laptop itself has to tell; the same id is told once."""
+        known = {kept.id: kept for kept in self.newest()}
+        if update.id not in known:
+            self._keep(known | {update.id: update})
+
+    def _keep(self, updates: dict[str, Update]) -> None:
+        kept = sorted(updates.values(), key=lambda u: (u.created, u.id))[-KEPT:]
+        rows = [asdict(u) | {"created": u.created.isoformat()} for u in kept]
+        files.write(self._file, json.dumps(rows, ensure_ascii=False, indent=1).encode("utf-8"))

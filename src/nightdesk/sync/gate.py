@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from nightdesk.policy import Role
 from nightdesk.sync.entries import FILE_MODE, Changed, Commit, Entry, PathMap
 from nightdesk.sync.secrets import GITIGNORE, excluded, fault_in_path
-from nightdesk.vault.layout import Folder
+from nightdesk.vault.layout import DASHBOARD, HANDBOOK, Folder
 
 _KINDS = {
     "120000": "a symbolic link is refused",
@@ -75,14 +75,29 @@ def judge(commits: Sequence[Commit], role: Role) -> Verdict:
     return Verdict(alien, trespass)
 
 
+_ALONE: tuple[tuple[str, str], ...] = (
+    (GITIGNORE, "the vault's ignore file is changed on the laptop only"),
+    (HANDBOOK, "the handbook is the user's own; nobody else writes it"),
+    (DASHBOARD, "the dashboard is written by the laptop alone"),
+    (f"{Folder.LOGS}/", "the logs are written by the laptop alone"),
+    (
+        f"{Folder.APPROVED}/",
+        "an approval is a move on this machine; nothing else touches Approved/",
+    ),
+    (f"{Folder.REJECTED}/", "a refusal is a move on this machine; nothing else touches Rejected/"),
+)
+_FOLDERS: Mapping[str, str] = {folder.casefold(): str(folder) for folder in Folder}
+
+
 def _laptop_alone(change: Changed) -> str | None:
     """What nobody else may do as long as nobody signs."""
-    if change.path == GITIGNORE:
-        return "the vault's ignore file is changed on the laptop only"
-    if change.after is None:
-        return None
-    if change.path.startswith(f"{Folder.APPROVED}/"):
-        return "an approval is a move on this machine; nothing else may fill Approved/"
+    for start, reason in _ALONE:
+        if change.path == start or (start.endswith("/") and change.path.startswith(start)):
+            return reason
     if change.before is not None and change.path.startswith(f"{Folder.PENDING}/"):
-        return "a card that waits for the person is written once and never changed from elsewhere"
+        return "a card that waits is written once; only this laptop changes or removes it"
+    top, slash, _ = change.path.partition("/")
+    known = _FOLDERS.get(top.casefold(), top)
+    if change.after is not None and slash and known != top:
+        return f"on some disks {top}/ is the same folder as {known}/"
     return None
