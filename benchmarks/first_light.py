@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "e2e"))
 
-from desk import ADA, Desk, wait
+from desk import ADA, Desk, fill_gap, wait
 
 from nightdesk.local_agent.demo_mail import MailServer
 from nightdesk.vault.layout import Folder, place_of
@@ -36,7 +36,8 @@ def main(mails: int) -> None:
                 [card] = wait(lambda: desk.notes("local", Folder.PENDING), "the card")
                 drafted.append(time.perf_counter() - start)
                 time.sleep(0.5)
-                (vault / "Approved").mkdir(exist_ok=True)
+                fill_gap(vault / card)
+                time.sleep(0.3)
                 (vault / card).rename(vault / "Approved" / place_of(card).name)
                 start = time.perf_counter()
                 wait(lambda n=number: len(desk.inbox_of(ADA)) == n + 1, "the answer")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
 
+_AGENT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+")
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
@@ -132,16 +133,27 @@ class SyncSettings(_Section):
     silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
 
 
+def _agent_name(text: str) -> str:
+    if not _AGENT.fullmatch(text):
+        raise ValueError("a name is 1 to 31 small letters, digits or hyphens, a letter first")
+    return text
+
+
+AgentName = Annotated[str, AfterValidator(_agent_name)]
+
+
 class Settings(_Section):
     """One agent's whole configuration file.
 
     Attributes:
         name: the agent's name; its claims lie in `In_Progress/<name>/`.
+        role: which half this configuration is for; the other half's command refuses it.
         vault: the folder that a person opens in Obsidian.
         trusted: public signing keys of the other agents and devices.
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    name: AgentName
+    role: Role | None = None
     vault: AbsolutePath
     hub: HubSettings
     email: EmailSettings = EmailSettings()

@@ -38,6 +38,12 @@ def wait(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
         time.sleep(0.05)
 
 
+def fill_gap(card: Path) -> None:
+    """Write an answer where the outline left a gap in the draft."""
+    head, heading, draft = card.read_text("utf-8").partition("# Draft")
+    card.write_text(head + heading + draft.replace("[…]", "Yes, it is on its way."), "utf-8")
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether a process still runs; a dead one that nobody has waited for yet does not."""
     try:
@@ -133,6 +139,12 @@ class Desk:
                 raise AssertionError(f"{side} did not stop within 5 s") from None
         if expect_exit is not None:
             assert code == expect_exit, f"exit code {code}\n{self.log(side)[-3000:]}"
+
+    def approve(self, card_id: str) -> None:
+        """The person fills the outline's gap and approves, as the card asks."""
+        [path] = [p for p in self.notes("local", Folder.PENDING) if p.endswith(f"/{card_id}.md")]
+        fill_gap(self.vault("local") / path)
+        self.on("local", "approve", card_id)
 
     def log(self, side: str) -> str:
         return (self.root / side / "log").read_text("utf-8", "replace")

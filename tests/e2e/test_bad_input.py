@@ -130,7 +130,7 @@ def test_the_laptop_works_on_while_the_hub_is_gone(desk: Desk) -> None:
     desk.hub.rename(desk.hub.with_name("away.git"))
     with desk.running("local"):
         wait(lambda: "cannot be reached" in desk.dashboard(), "the dashboard's word")
-        desk.on("local", "approve", card["id"])
+        desk.approve(card["id"])
         wait(lambda: desk.inbox_of(ADA), "the answer, without the hub")
         wait(lambda: len(desk.notes("local", Folder.DONE)) == 2, "Done/")
         desk.hub.with_name("away.git").rename(desk.hub)

@@ -7,7 +7,7 @@ import os
 import sys
 
 import pytest
-from desk import ADA, Desk, wait
+from desk import ADA, Desk, fill_gap, wait
 
 from nightdesk.mcp_servers.client import ServerProcess, ToolRefused
 from nightdesk.vault.layout import Folder
@@ -91,7 +91,7 @@ def test_the_emergency_stop_holds_everything_until_it_is_taken_back(desk: Desk) 
     with desk.running("local"):
         [card] = wait(lambda: desk.json("local", "pending"), "the draft")
         desk.on("local", "stop")
-        desk.on("local", "approve", card["id"])
+        desk.approve(card["id"])
         wait(lambda: "Stopped: nothing is carried out" in desk.dashboard(), "the dashboard's word")
         assert desk.json("local", "status")["stopped"] is True
         assert desk.inbox_of(ADA) == []
@@ -105,6 +105,7 @@ def test_run_once_finishes_what_was_approved(desk: Desk) -> None:
     desk.on("cloud", "run", "--once")
     desk.on("local", "run", "--once")
     [card] = desk.json("local", "pending")
+    fill_gap(desk.vault("local") / card["path"])
     moved = desk.json("local", "approve", card["id"])
     assert moved == {"ok": True, "path": f"Approved/email/{card['id']}.md"}
     desk.on("local", "run", "--once")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from desk import ADA, Desk, wait
+from desk import ADA, Desk, fill_gap, wait
 
 from nightdesk.vault.layout import Folder, place_of
 
@@ -97,7 +97,7 @@ def test_nothing_that_is_pushed_counts_as_an_approval_or_is_lost(desk: Desk) -> 
         assert not (vault / "Updates.md").is_symlink()
         wait(lambda: "Refused from the hub" in desk.dashboard(), "the word on the dashboard")
         assert desk.inbox_of(ADA) == desk.inbox_of(MALLORY) == []
-        desk.on("local", "approve", card["id"])
+        desk.approve(card["id"])
         [answer] = wait(lambda: desk.inbox_of(ADA), "the answer that the person approved")
         assert answer["Subject"] == "Re: First"
         wait(lambda: len(desk.notes("local", Folder.DONE)) == 2, "Done/")
@@ -123,7 +123,7 @@ def test_a_rewritten_hub_stops_sync_and_changes_nothing_here(desk: Desk) -> None
         assert not evil.git("push", "-q", "-f", "origin", "HEAD:main")
         wait(lambda: "history was rewritten" in desk.dashboard(), "the word on the dashboard")
         assert (desk.vault("local") / card["path"]).exists()
-        desk.on("local", "approve", card["id"])
+        desk.approve(card["id"])
         wait(lambda: desk.inbox_of(ADA), "the answer")
         subprocess.run(
             ["git", "-C", str(desk.hub), "update-ref", "refs/heads/main", good], check=True
@@ -154,7 +154,7 @@ def test_both_daemons_killed_again_and_again_lose_and_double_nothing(desk: Desk)
                 card = place_of(path)
                 file = desk.vault("local") / path
                 if card.stem not in approved and "expires:" in file.read_text("utf-8"):
-                    (desk.vault("local") / "Approved").mkdir(exist_ok=True)
+                    fill_gap(file)
                     file.rename(desk.vault("local") / "Approved" / card.name)
                     approved.add(card.stem)
             answered = [str(mail["In-Reply-To"]) for mail in desk.inbox_of(ADA)]

@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.dashboard import Health, View, inert, inert_with_links, render
+from nightdesk.local_agent.dashboard import (
+    Attention,
+    Health,
+    View,
+    inert,
+    inert_with_links,
+    render,
+)
 from nightdesk.local_agent.journal import Journal
-from nightdesk.local_agent.view import Attention, attention, gather
+from nightdesk.local_agent.view import attention, gather
 from nightdesk.vault.actions import EmailSend
 from nightdesk.vault.documents import Card, Task
 from nightdesk.vault.files import create
@@ -58,7 +65,7 @@ def test_it_shows_what_waits_who_works_what_happened_and_what_needs_a_look() -> 
         View(
             waiting=["[[a-email-1]] – e-mail to ada@example.com"],
             in_progress=["[[a]] – cloud – Invoice"],
-            attention=["`Needs_Action/x.md` – line 2: broken. Correct it"],
+            attention=[Attention("Needs_Action/x.md", "line 2: broken. Correct it")],
             done=["2026-11-24 12:00 UTC – sent – [[b-email-1]]"],
             news=["2026-11-24 12:00 UTC – Drafted"],
             health=[Health("Laptop (local)", True, "working"), Health("Cloud", False, "silent")],
@@ -103,8 +110,10 @@ def test_gathering_shows_cards_tasks_news_and_broken_notes(tmp_path: Path) -> No
     assert "![[" not in waiting
     assert "until 2026-11-24 12:00 UTC" in waiting
     assert [line for line in view.in_progress if "cloud" in line and "Hi" in line]
-    assert any("bad.md" in line and "line 3" in line and "twice" in line for line in view.attention)
-    assert any("`hub`" in line for line in view.attention)
+    assert Attention("hub", "gone") in view.attention
+    [bad] = [found for found in view.attention if found.where == "Needs_Action/bad.md"]
+    assert bad.text.startswith("line 3")
+    assert "twice" in bad.text
     assert "Drafted [[t-email-1]]" in view.news[0]
 
 

@@ -5,6 +5,7 @@ Level-triggered: what to do is read from the folders, so a restart is never spec
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from functools import partial
 import structlog
 
 from nightdesk.cloud_agent.mail_watcher import MailWatcher
+from nightdesk.cloud_agent.seen import Seen
 from nightdesk.cloud_agent.skills import HANDLERS
 from nightdesk.errors import HubUnreachable, NightdeskError, Transient
 from nightdesk.policy import Role, Zone
@@ -54,6 +56,9 @@ class CloudAgent:
         )
         mail = desk.settings.email
         self._watcher = MailWatcher(mail, desk.vault, desk.state, clock) if mail.maildir else None
+        # A card may be deleted or refused on the laptop: the same round is never drafted twice.
+        self._drafted = Seen(desk.state / "seen.sqlite", "drafted")
+        self._offline = ""
         self._next_mail = 0.0
         self._given_up: dict[str, bytes] = {}
         self._next_beat = 0.0
@@ -64,6 +69,7 @@ class CloudAgent:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._drafted.close()
         if self._watcher:
             self._watcher.close()
         self.engine.close()
@@ -77,6 +83,7 @@ class CloudAgent:
         check_vault(self._desk.vault)
         mail_trouble = self._read_mail()
         report = self._registry.run("sync-vault", engine=self.engine)
+        self._offline = report.offline
         if report.changed:
             log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
         if not report.offline:
@@ -106,6 +113,10 @@ class CloudAgent:
     def interrupt(self) -> None:
         """End a talk with a hub that does not answer; called from a signal handler."""
         self.engine.interrupt()
+
+    def offline(self) -> str:
+        """Why the hub could not be reached in the last pass, or ""."""
+        return self._offline
 
     def unsettled(self) -> float | None:
         """0 while mail is left for the next look, else None."""
@@ -148,12 +159,14 @@ class CloudAgent:
         return worked
 
     def _draft(self, place: Place, task: Task) -> bool:
-        if not wants_draft(self._desk.vault, task):
+        key = drafted_key(task)
+        if not wants_draft(self._desk.vault, task) or key in self._drafted:
             return False
         if task.zone is Zone.EMAIL and task.message_id:
             self._registry.run("cloud-draft-email", desk=self._drafting, task=task)
         elif not self._registry.run("plan-request", desk=self._drafting, task=task):
             self._finish(place, task)
+        self._drafted.add([key])
         return True
 
     def _finish(self, place: Place, task: Task) -> None:
@@ -173,3 +186,8 @@ class CloudAgent:
             log.warning("the heartbeat did not reach the hub", what=e.what)
             return
         self._next_beat = time.monotonic() + HEARTBEAT_SECONDS
+
+
+def drafted_key(task: Task) -> str:
+    """Names one round of a task: the first draft, or the one that answers this feedback."""
+    return f"{task.id}:{hashlib.sha256(task.feedback.encode()).hexdigest()[:16]}"

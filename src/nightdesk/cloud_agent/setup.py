@@ -10,7 +10,16 @@ from nightdesk.config import state_path
 from nightdesk.errors import ConfigError, UsageError
 from nightdesk.policy import Role
 from nightdesk.runtime.keys import signing_key
-from nightdesk.runtime.setup import ask, config_file, public_key, trust, write_config
+from nightdesk.runtime.setup import (
+    ask,
+    check_values,
+    config_file,
+    hub_address,
+    public_key,
+    say_ignored,
+    trust,
+    write_config,
+)
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import join
 from nightdesk.sync.outside import make_bare_hub
@@ -55,7 +64,7 @@ def init(
     path = config_file(Role.CLOUD, given_config)
     say = typer.echo
     if not path.exists():
-        hub = ask("The hub (path, ssh or https URL)", hub, unattended=unattended)
+        hub = hub_address(ask("The hub (path, ssh or https URL)", hub, unattended=unattended))
         check_hub_url(hub)
         folder = vault or Path(
             ask("Folder for the vault", None, default="~/vault", unattended=unattended)
@@ -64,6 +73,7 @@ def init(
         source = ask("Mail comes from", email, default="none", unattended=unattended)
         values = {
             "name": name,
+            "role": "cloud",
             "vault": folder.expanduser().absolute(),
             "hub": {"url": hub},
             "email": {
@@ -72,6 +82,7 @@ def init(
                 "maildir": _maildir(source),
             },
         }
+        check_values(path, values)
         state = state_path(Role.CLOUD, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         say(f"1. Clone the vault into {values['vault']}")
@@ -79,7 +90,8 @@ def init(
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, cloud half. Credentials never stand here.")
     else:
-        say(f"{path} is there already; it is kept.")
+        given = {"--vault": vault, "--hub": hub, "--address": address, "--email": email}
+        say_ignored(path, {**given, "--user": user})
     trust(path, trusted)
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")

@@ -21,8 +21,9 @@ from nightdesk.errors import (
     Transient,
     VaultUnavailable,
 )
-from nightdesk.local_agent.dashboard import Health, inert, moment, render
+from nightdesk.local_agent.dashboard import Attention, Health, inert, moment, render
 from nightdesk.local_agent.executor import Executor
+from nightdesk.local_agent.folders import make_folders
 from nightdesk.local_agent.inbox import take_in
 from nightdesk.local_agent.journal import Journal
 from nightdesk.local_agent.review import Reviewer
@@ -30,7 +31,7 @@ from nightdesk.local_agent.round import PassReport
 from nightdesk.local_agent.sending import Sender
 from nightdesk.local_agent.skills import HANDLERS
 from nightdesk.local_agent.updates import UpdateLog
-from nightdesk.local_agent.view import Attention, attention, gather
+from nightdesk.local_agent.view import attention, gather, keep_attention
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
@@ -84,7 +85,9 @@ class LocalAgent:
         self._last_change: datetime | None = None
         self._troubles: dict[str, list[Attention]] = {}
         self._given_up: dict[str, bytes] = {}
+        self._offline = ""
         self._next_step: float | None = None
+        self._look_again: float | None = None
 
     def open(self) -> None:
         """Take the vault, and look at what a crash may have left in doubt."""
@@ -107,6 +110,7 @@ class LocalAgent:
             Seconds until the next pass is due without any signal.
         """
         check_vault(self._vault)
+        self._troubles["folders"] = [attention(e) for e in make_folders(self._vault)]
         pauses = [self._desk.settings.hub.poll_seconds]
         report = self._registry.run(
             "local-execute-approved", executor=self._executor, now=self._clock()
@@ -128,6 +132,8 @@ class LocalAgent:
         if not halted:
             self._sync()
             self._show()
+        if self._look_again is not None:
+            pauses.append(self._look_again)
         return max(0.05, min(pauses))
 
     def _tell(self, report: PassReport) -> None:
@@ -149,6 +155,10 @@ class LocalAgent:
     def interrupt(self) -> None:
         """End a talk with a hub that does not answer; called from a signal handler."""
         self.engine.interrupt()
+
+    def offline(self) -> str:
+        """Why the hub could not be reached in the last pass, or ""."""
+        return self._offline
 
     def unsettled(self) -> float | None:
         """Seconds until an approval's quiet period or hold is over; None where none runs."""
@@ -172,6 +182,7 @@ class LocalAgent:
             log.error("sync failed", what=e.what, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=str(e))
             return True
+        self._offline = report.offline
         if report.changed:
             log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
         if report.offline:
@@ -190,6 +201,12 @@ class LocalAgent:
         ]
         for refusal in report.refused:
             self._tell_refusal(refusal, report.tip)
+        if not report.offline:
+            closed = self._executor.notice_deleted(
+                lambda name: self.engine.note_in_hub(name) is not None
+            )
+            self._tell(closed)
+            self._look_again = closed.waiting_until
         self._troubles["conflicts"] = [
             Attention(path, "two versions met; the other one is kept in this copy")
             for path in report.conflicts
@@ -229,6 +246,8 @@ class LocalAgent:
                 task = read_task(data, place.path)
                 if self._given_up.get(place.name) == data or not wants_draft(self._vault, task):
                     continue
+                if self.journal.rows(task=task.id) and not task.feedback:
+                    continue  # its card was deleted a moment ago
                 cards = self._registry.run("plan-request", desk=self._drafting, task=task)
             except FileNotFoundError:
                 continue
@@ -257,6 +276,7 @@ class LocalAgent:
                 self._cloud_health(),
             ),
         )
+        keep_attention(self._desk.state, view.attention)
         try:
             files.write(self._vault / DASHBOARD, render(view))
         except OSError as e:

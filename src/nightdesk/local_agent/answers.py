@@ -20,6 +20,9 @@ FEEDBACK_SECONDS = 300.0
 TYPING_SECONDS = 15.0
 """Feedback that appears after the move is taken when it has not changed for so long."""
 
+MISSING_SECONDS = 2.0
+"""A card that is nowhere for so long was deleted, not caught in the middle of a move."""
+
 MAX_FEEDBACK_CHARACTERS = 4_000
 
 
@@ -44,6 +47,7 @@ class Answers:
         self._clock = clock
         self._window = feedback_seconds
         self._first: dict[str, tuple[float, str]] = {}
+        self._missing: dict[str, float] = {}
 
     def rejections(self, turn: Round) -> None:
         """Look through Rejected/ once."""
@@ -95,6 +99,24 @@ class Answers:
         for row in self._journal.rows({State.CARDED}):
             if row.expires and row.expires <= now and row.id not in rejected:
                 self._expire(row, turn)
+
+    def deleted(self, turn: Round, in_hub: Callable[[str], bool]) -> None:
+        """Close cards that the person deleted or moved out of the folders of the desk.
+
+        Args:
+            in_hub: whether the hub holds a note of this file name; one that it holds is only
+                on its way here.
+        """
+        there = {found.id for found in turn.everywhere()}
+        rows = self._journal.rows({State.CARDED})
+        gone = [row for row in rows if row.id not in there and not in_hub(f"{row.id}.md")]
+        self._missing = {row.id: self._missing.get(row.id, turn.now) for row in gone}
+        for row in gone:
+            # Two looks apart: a card that is being moved may be missed by one.
+            if turn.due(self._missing[row.id] + MISSING_SECONDS):
+                reason = "You deleted its card"
+                self._journal.change(row, Event.REJECT, self._clock(), detail=reason, reason=reason)
+                turn.notices.append(f"{row.id}: its card was deleted. Nothing was sent.")
 
     def _expire(self, row: Row, turn: Round) -> None:
         self._journal.change(

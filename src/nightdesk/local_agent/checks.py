@@ -105,11 +105,17 @@ def not_shown(card: Card, task: Task | None, own: frozenset[str]) -> list[str]:
 
 def gaps(card: Card, task: Task | None, own: frozenset[str]) -> list[str]:
     """Places that the drafter left for the person to fill in."""
-    count = len(GAP.findall(card.action.body))
+    count = count_gaps(card.action.body)
     if not count:
         return []
     one = "gap" if count == 1 else "gaps"
     return [f"Not finished: the draft has {count} {one} marked `[…]`. Fill in before approving."]
+
+
+def count_gaps(text: str) -> int:
+    """How many gaps a text still has; lines that quote somebody else do not count."""
+    own = (line for line in text.splitlines() if not line.startswith(">"))
+    return sum(len(GAP.findall(line)) for line in own)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -23,6 +23,7 @@ from nightdesk.runtime.command import (
 from nightdesk.runtime.shown import show_checks, show_skills, show_table
 from nightdesk.supervise import logs
 from nightdesk.vault.layout import STOP_FILE
+from nightdesk.vault.scan import read
 
 app = new_app(
     "agent-local",
@@ -94,13 +95,11 @@ def run(
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what waits, what is held back or refused, and whether the agent runs."""
-    from nightdesk.local_agent.journal import Journal
+    from nightdesk.local_agent.view import read_attention
     from nightdesk.runtime.status import status_of
 
     desk = open_desk(Role.LOCAL, config)
-    with Journal(desk.state / "journal.sqlite") as journal:
-        refusals = [{"path": r.path, "reason": r.reason} for r in journal.refusals()]
-    found = status_of(desk) | {"refused": refusals}
+    found = status_of(desk) | {"needs_a_look": read_attention(desk.state)}
     if as_json:
         print_json(found)
         return
@@ -108,7 +107,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         if isinstance(value, list):
             typer.echo(f"{key.replace('_', ' ')}: {len(value)}")
             for item in value:
-                typer.echo(f"  {item['path']}: {item['reason']}")
+                typer.echo(f"  {item['where']}: {item['what']}")
         else:
             typer.echo(f"{key.replace('_', ' ')}: {value}")
 
@@ -163,7 +162,7 @@ def show(note_id: IdArgument, config: ConfigOption = None) -> None:
     """Print a waiting note as it stands."""
     desk = open_desk(Role.LOCAL, config)
     place = waiting_notes.find(desk.vault, note_id)
-    typer.echo((desk.vault / place.path).read_text("utf-8"))
+    typer.echo(read(desk.vault, place.path).decode("utf-8", "replace"))
 
 
 @app.command()

@@ -31,15 +31,28 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that a person should look at.
+
+    Attributes:
+        where: a path, an account or a note id.
+        text: what happened and what to do.
+    """
+
+    where: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """Everything that the dashboard shows; each text is one line of Markdown."""
+    """Everything that the dashboard shows; every plain text is one line of Markdown."""
 
     stopped: bool = False
     waiting: Sequence[str] = ()
     approved: Sequence[str] = ()
     in_progress: Sequence[str] = ()
     unclaimed: Sequence[str] = ()
-    attention: Sequence[str] = ()
+    attention: Sequence[Attention] = ()
     done: Sequence[str] = ()
     news: Sequence[str] = ()
     health: Sequence[Health] = field(default_factory=tuple)
@@ -63,7 +76,8 @@ def render(view: View) -> bytes:
     if view.approved:
         parts.append(_section("Approved, on its way", view.approved, ""))
     if view.attention:
-        parts.append(_section(f"Needs a look ({len(view.attention)})", view.attention, ""))
+        lines = [attention_line(found) for found in view.attention]
+        parts.append(_section(f"Needs a look ({len(lines)})", lines, ""))
     in_progress = [*view.in_progress, *view.unclaimed]
     parts.append(_section("In progress", in_progress, "No open tasks."))
     parts.append(_section("Done", view.done, "Nothing yet."))
@@ -100,3 +114,13 @@ def inert_with_links(text: str, limit: int = 400) -> str:
 def moment(when: datetime) -> str:
     """A moment as the dashboard shows it: UTC, to the minute."""
     return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def attention_line(found: Attention) -> str:
+    """One line of Markdown for the dashboard."""
+    return f"`{inert_code(found.where)}` – {inert_with_links(found.text.replace('`', chr(39)))}"
+
+
+def inert_code(text: str) -> str:
+    """Make text safe inside a Markdown code span: one line, no backtick."""
+    return " ".join(text.replace("`", "'").split())[:200] or "?"

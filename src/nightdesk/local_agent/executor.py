@@ -21,6 +21,7 @@ from nightdesk.config import Settings
 from nightdesk.connectors.email.outgoing import message_id_for
 from nightdesk.errors import NightdeskError, NoteError, NotSent
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
+from nightdesk.local_agent.checks import count_gaps
 from nightdesk.local_agent.found import find_done, find_task, read_alone
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row, sha256
@@ -32,6 +33,7 @@ from nightdesk.local_agent.states import Event, State
 from nightdesk.vault.actions import Action, EmailSend
 from nightdesk.vault.documents import read_card, stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
+from nightdesk.vault.notes import parse_note
 
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
 """Carries out one action: tool ("email/send_email"), arguments, action id -> what came of it.
@@ -170,6 +172,18 @@ class Executor:
         self._forget(turn)
         return turn.report()
 
+    def notice_deleted(self, in_hub: Callable[[str], bool]) -> PassReport:
+        """Close cards that a person deleted; call it when disk and hub are in step.
+
+        Args:
+            in_hub: whether the hub holds a note in a state folder under this file name.
+        """
+        self._be_alone()
+        turn = Round.begin(self._vault, self._ticks(), self._clock())
+        self._answers.deleted(turn, in_hub)
+        self._answers.settle(turn)
+        return turn.report()
+
     # --- the effect ------------------------------------------------------------------------
 
     def _execute(self, row: Row, turn: Round) -> None:
@@ -248,6 +262,12 @@ class Executor:
             raise NotSent(
                 "the card names attachments, and those cannot be sent yet",
                 remedy="Take `attachments` out of the card, or send that file by hand",
+            )
+        if count_gaps(action.body) and "gaps" not in parse_note(data).get("confirm"):
+            raise NotSent(
+                "the draft still has a gap marked `[…]`",
+                remedy="Fill it in and approve again; to send it as it is, add the property "
+                '`confirm: "gaps"`',
             )
         finished = find_done(self._vault, row.task)
         ours = self._journal.rows({State.DONE, State.CONFIRMED}, task=row.task)

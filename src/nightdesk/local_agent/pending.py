@@ -69,8 +69,19 @@ def find(vault: Path, wanted: str) -> Place:
 
 
 def approve(vault: Path, wanted: str) -> str:
-    """Move a waiting note to `Approved/`; returns its new path."""
-    return _move(vault, find(vault, wanted), Folder.APPROVED)
+    """Move a waiting note to `Approved/`; returns its new path.
+
+    Raises:
+        UsageError: nothing waits under this id, or what waits is no card.
+    """
+    place = find(vault, wanted)
+    data = read(vault, place.path)
+    if not is_question(data):
+        try:
+            read_card(data, place.path)
+        except NoteError as e:
+            raise UsageError(f"{place.stem} cannot be approved: {e.what}", remedy=e.remedy) from e
+    return _move(vault, place, Folder.APPROVED)
 
 
 def reject(vault: Path, wanted: str, feedback: str) -> str:

@@ -6,10 +6,21 @@ from pathlib import Path
 
 import typer
 
+from nightdesk import config
 from nightdesk.config import state_path
+from nightdesk.local_agent.folders import make_folders
 from nightdesk.policy import Role
 from nightdesk.runtime.keys import signing_key
-from nightdesk.runtime.setup import ask, config_file, trust, vault_template, write_config
+from nightdesk.runtime.setup import (
+    ask,
+    check_values,
+    config_file,
+    hub_address,
+    say_ignored,
+    trust,
+    vault_template,
+    write_config,
+)
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import create_root
 
@@ -40,12 +51,16 @@ def init(
             ask("Folder of the vault", None, default="~/vault", unattended=unattended)
         )
         folder = folder.expanduser().absolute()
-        hub = ask("The hub (path, ssh or https URL)", hub, unattended=unattended)
+        hub = hub_address(ask("The hub (path, ssh or https URL)", hub, unattended=unattended))
         check_hub_url(hub)
         address = ask("Your e-mail address", address, default="none", unattended=unattended)
+        user = user or _optional("Your name, for signing drafts", unattended)
         smtp = ask("Your mail server (host:port)", smtp, default="none", unattended=unattended)
+        if smtp != "none" and not smtp_user and not unattended:
+            smtp_user = _optional(f"Login at {smtp}", unattended, default=address)
         values = {
             "name": name,
+            "role": "local",
             "vault": folder,
             "hub": {"url": hub},
             "email": {
@@ -55,16 +70,26 @@ def init(
                 "smtp_user": smtp_user,
             },
         }
+        check_values(path, values)
         state = state_path(Role.LOCAL, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         say(f"1. Begin the vault in {folder} (notes that are there already are kept)")
         create_root(folder, hub, state, name, vault_template())
+        make_folders(folder)
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, laptop half. Credentials never stand here.")
     else:
-        say(f"{path} is there already; it is kept.")
+        given = {"--vault": vault, "--hub": hub, "--address": address, "--smtp": smtp}
+        say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
     trust(path, trusted)
     key = signing_key(state_path(Role.LOCAL, path), name)
     say("3. Signing key (public; `agent-cloud init --hub-only` takes it as --owner-key FILE):")
     say(key)
+    if config.load(path).email.smtp_user:
+        say("Put the mail password where only you can read it: keyring set nightdesk smtp_password")
     say(f"Next: agent-local doctor --config {path}, then agent-local run --config {path}")
+
+
+def _optional(question: str, unattended: bool, *, default: str = "none") -> str:
+    answer = ask(question, None, default=default, unattended=unattended) if not unattended else ""
+    return "" if answer == "none" else answer

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nightdesk.errors import NightdeskError, NoteError
-from nightdesk.local_agent.dashboard import Health, View, inert, inert_with_links, moment
+from nightdesk.local_agent.dashboard import (
+    Attention,
+    Health,
+    View,
+    inert,
+    inert_with_links,
+    moment,
+)
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.pending import is_question
 from nightdesk.local_agent.states import State
 from nightdesk.policy import LOCAL_ONLY_ZONES
+from nightdesk.vault import files
 from nightdesk.vault.actions import ACTIONS
 from nightdesk.vault.documents import Card, read_card, read_task
 from nightdesk.vault.layout import STOP_FILE, Folder, Place
 from nightdesk.vault.scan import notes_in, read
 from nightdesk.vault.updates import Update
 
+_ATTENTION = "attention.json"
 DONE_SHOWN = 20
 NEWS_SHOWN = 15
 
@@ -28,19 +37,6 @@ _FINISHED = {
     State.EXPIRED: "expired unanswered",
     State.SUPERSEDED: "replaced by a newer draft",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """Something that a person should look at.
-
-    Attributes:
-        where: a path, an account or a note id.
-        text: what happened and what to do.
-    """
-
-    where: str
-    text: str
 
 
 def attention(error: NightdeskError, where: str = "") -> Attention:
@@ -77,17 +73,23 @@ def gather(
         ],
         in_progress=list(_tasks(vault, Folder.IN_PROGRESS, broken)),
         unclaimed=list(_tasks(vault, Folder.NEEDS_ACTION, broken)),
-        attention=_attention_lines(
-            [
-                *troubles,
-                *broken,
-                *(Attention(r.path, r.reason) for r in journal.refusals()),
-                *(
-                    Attention(r.id, f"refused when it arrived: {r.reason}")
-                    for r in journal.rows({State.QUARANTINED})
-                ),
-                *(Attention(u.task or u.id, u.summary) for u in updates[:NEWS_SHOWN] if u.problem),
-            ]
+        attention=tuple(
+            dict.fromkeys(
+                [
+                    *troubles,
+                    *broken,
+                    *(Attention(r.path, r.reason) for r in journal.refusals()),
+                    *(
+                        Attention(r.id, f"refused when it arrived: {r.reason}")
+                        for r in journal.rows({State.QUARANTINED})
+                    ),
+                    *(
+                        Attention(u.task or u.id, u.summary)
+                        for u in updates[:NEWS_SHOWN]
+                        if u.problem
+                    ),
+                ]
+            )
         ),
         done=list(_done(journal)),
         news=[f"{moment(u.created)} – {inert_with_links(u.summary)}" for u in updates[:NEWS_SHOWN]],
@@ -148,7 +150,8 @@ def _state_of(row: Row) -> str:
 def _done(journal: Journal) -> Iterator[str]:
     rows = sorted(journal.rows(set(_FINISHED)), key=lambda r: r.updated, reverse=True)
     for row in rows[:DONE_SHOWN]:
-        what = "" if row.zone in LOCAL_ONLY_ZONES else f": {inert(_summary(row))}"
+        said = "" if row.zone in LOCAL_ONLY_ZONES else inert(_summary(row))
+        what = f": {said}" if said else ""
         yield f"{moment(row.updated)} – {_FINISHED[row.state]} – {_link(row.id)}{what}"
 
 
@@ -159,11 +162,16 @@ def _summary(row: Row) -> str:
     return model.model_validate_json(row.canonical).summary()
 
 
-def _attention_lines(found: Sequence[Attention]) -> list[str]:
-    lines = (f"`{inert_code(a.where)}` – {inert_with_links(a.text)}" for a in found)
-    return list(dict.fromkeys(lines))
+def keep_attention(state: Path, found: Sequence[Attention]) -> None:
+    """Keep what needs a look for `agent-local status`."""
+    rows = [{"where": a.where, "what": a.text} for a in found]
+    files.write(state / _ATTENTION, json.dumps(rows, ensure_ascii=False, indent=1).encode())
 
 
-def inert_code(text: str) -> str:
-    """Make text safe inside a Markdown code span: one line, no backtick."""
-    return " ".join(text.replace("`", "'").split())[:200] or "?"
+def read_attention(state: Path) -> list[dict[str, str]]:
+    """What the agent's last pass kept; nothing where it never ran."""
+    try:
+        found: list[dict[str, str]] = json.loads((state / _ATTENTION).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return []
+    return found

@@ -52,6 +52,12 @@ def open_desk(role: Role, config_file: Path | None, *, check_vault: bool = True)
     """
     path = config.config_path(role, config_file).absolute()
     settings = config.load(path)
+    if settings.role not in (None, role):
+        raise ConfigError(
+            f"this is the configuration of agent-{settings.role}",
+            remedy=f"Name the one of agent-{role} with --config",
+            where=str(path),
+        )
     if check_vault and not settings.vault.is_dir():
         raise ConfigError(
             "the vault's folder does not exist",
@@ -98,5 +104,11 @@ def guarded(call: Callable[[], Any]) -> None:
         if e.remedy:
             console.print(f"  -> {e.remedy}", markup=False)
         sys.exit(e.exit_code)
+    except OSError as e:
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        where = f"{e.filename}: " if e.filename else ""
+        console.print(f"error: {where}{e.strerror or e}", markup=False)
+        console.print("  -> Check that this path is what it should be, and yours", markup=False)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

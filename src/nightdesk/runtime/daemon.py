@@ -6,6 +6,7 @@ from typing import Protocol
 
 import structlog
 
+from nightdesk.errors import HubUnreachable
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import watching
 from nightdesk.runtime.loop import Stop, run
@@ -25,6 +26,9 @@ class Agent(Protocol):
 
     def one_pass(self) -> float:
         """Do one pass; returns the seconds until the next is due."""
+
+    def offline(self) -> str:
+        """Why the hub could not be reached in the last pass, or ""."""
 
     def interrupt(self) -> None:
         """End what may last long; called from a signal handler."""
@@ -62,3 +66,7 @@ def _settle(agent: Agent, wake: Signal, stop: Stop) -> None:
         if stop.asked.is_set():
             return
         agent.one_pass()
+    if why := agent.offline():
+        raise HubUnreachable(
+            f"this pass did not sync: {why}", remedy="What was done here syncs with the next pass"
+        )

@@ -88,7 +88,7 @@ def _maildir(desk: Desk) -> Check:
         mailbox.check()
         return Check("mailbox", True, f"{len(mailbox.entries())} messages")
     except NightdeskError as e:
-        return Check("mailbox", False, str(e), e.remedy)
+        return Check("mailbox", False, f"{e.where}: {e.what}", e.remedy)
 
 
 def _model(desk: Desk) -> Check:

@@ -48,8 +48,7 @@ def write_config(path: Path, values: dict[str, Any], header: str) -> None:
         values: the settings; None and empty values are left out.
         header: comment lines at the top, without `#`.
     """
-    values = _without_empty(values)
-    config.parse(values, str(path))
+    values = check_values(path, values)
     document = tomlkit.document()
     for line in header.splitlines():
         document.add(tomlkit.comment(line))
@@ -63,6 +62,17 @@ def write_config(path: Path, values: dict[str, Any], header: str) -> None:
             remedy="Edit it, or name another file with --config",
             where=str(path),
         ) from e
+
+
+def check_values(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Check settings before anything is done with them; returns them without empty ones.
+
+    Raises:
+        ConfigError: names the first that is wrong.
+    """
+    kept = _without_empty(values)
+    config.parse(kept, str(path))
+    return kept
 
 
 def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
@@ -120,3 +130,17 @@ def public_key(file: Path) -> str:
 def config_file(role: Role, given: Path | None) -> Path:
     """The configuration file to write."""
     return config.config_path(role, given).absolute()
+
+
+def hub_address(given: str) -> str:
+    """A hub's address as typed: `~` and relative paths become absolute ones, URLs stay."""
+    if "://" in given or "::" in given or (":" in given and not given.startswith((".", "/", "~"))):
+        return given
+    return str(Path(given).expanduser().absolute())
+
+
+def say_ignored(path: Path, options: dict[str, object]) -> None:
+    """Tell that a configuration is kept, and which options were therefore not used."""
+    unused = [name for name, value in options.items() if value]
+    hint = f" {', '.join(unused)} not used: edit the file instead." if unused else ""
+    typer.echo(f"{path} is there already; it is kept.{hint}")
