@@ -96,3 +96,14 @@ def test_run_once_says_when_it_could_not_sync(desk: Desk) -> None:
     desk.hub.rename(desk.hub.with_name("away.git"))
     assert "did not sync" in desk.on("local", "run", "--once", code=1).stderr
     assert "did not sync" in desk.on("cloud", "run", "--once", code=1).stderr
+
+
+def test_one_broken_note_among_the_laptops_own_tasks_makes_no_churn(desk: Desk) -> None:
+    """It is told once and stays on the dashboard; the hub's history comes to rest."""
+    note = desk.vault("local") / "In_Progress" / "local" / "broken.md"
+    note.parent.mkdir(parents=True)
+    note.write_text('---\nkind: "approval"\n---\nx\n')
+    with desk.running("local"):
+        wait(lambda: "broken.md" in desk.dashboard(), "the dashboard's word")
+        assert wait(lambda: _settled(desk), "the hub to come to rest", 30)
+        assert "broken.md" in desk.dashboard()

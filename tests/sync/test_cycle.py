@@ -354,6 +354,7 @@ def test_mass_deletion_stops_and_asks_once(desk: Desk) -> None:
     with pytest.raises(SyncHalted) as caught:
         desk.local.sync()
     assert "12 of 14" in caught.value.what
+    assert caught.value.where in caught.value.remedy, "the dashboard shows the remedy alone"
     assert len(desk.hub_files()) == 14
     Path(caught.value.where).touch()
     desk.local.sync()
@@ -546,7 +547,7 @@ def test_the_renderer_writes_every_new_card_before_it_reaches_the_vault(desk: De
     desk.git("add", ".", cwd=clone)
     desk.git("commit", "-qm", "again", cwd=clone)
     desk.git("push", "-q", cwd=clone)
-    assert "exists already" in desk.local.sync().refused[0].reason
+    assert "takes the id of the card" in desk.local.sync().refused[0].reason
     assert desk.local.read("Pending_Approval/email/ok.md") == b'---\nid: "ok"\n---\nrendered\n'
     desk.settle()
     assert "Pending_Approval/social/again.md" not in desk.cloud.files()
@@ -651,3 +652,39 @@ def test_heartbeats_are_seen_by_the_other_half(desk: Desk) -> None:
     desk.local.sync()
     assert desk.local.engine.heartbeat("cloud").silent_seconds == 0
     assert not any(is_conflict_copy(path) for path in desk.local.files())
+
+
+@pytest.mark.parametrize(
+    "place", ["Done/2026-11/c.md", "Needs_Action/email/c.md", "In_Progress/cloud/free.md"]
+)
+def test_no_note_from_the_hub_carries_a_waiting_card_away(desk: Desk, place: str) -> None:
+    card = '---\nid: "c"\nto: bob\n---\nhello\n'
+    desk.local.write("Pending_Approval/email/c.md", card)
+    desk.settle()
+    desk.cloud.write(place, card.replace("bob", "mallory"))
+    desk.cloud.sync()
+    report = desk.local.sync()
+    reasons = {r.path: r.reason for r in report.refused}
+    assert "takes the id of the card" in reasons[place]
+    assert desk.local.read("Pending_Approval/email/c.md") == card.encode()
+    assert place not in desk.local.files()
+    desk.settle()
+    assert place not in desk.hub_files()
+    assert "Pending_Approval/email/c.md" in desk.hub_files()
+
+
+def test_filing_many_notes_and_merging_many_updates_is_no_mass_deletion(desk: Desk) -> None:
+    for number in range(60):
+        desk.local.write(f"Pending_Approval/email/c{number}.md", f'---\nid: "c{number}"\n---\nx\n')
+        desk.cloud.write(f"Updates/u{number}.md", f"news {number}\n")
+    desk.settle()
+    for number in range(60):
+        path = f"Pending_Approval/email/c{number}.md"
+        text = desk.local.read(path).decode()
+        (desk.local.vault / path).unlink()
+        desk.local.write(f"Done/2026-11/c{number}.md", f"{text}\n# What happened\n- {number}\n")
+        (desk.local.vault / f"Updates/u{number}.md").unlink()
+    desk.settle()
+    assert "Done/2026-11/c59.md" in desk.hub_files()
+    assert "Done/2026-11/c59.md" in desk.cloud.files()
+    assert not [path for path in desk.cloud.files() if path.startswith("Updates/")]

@@ -84,7 +84,7 @@ class LocalAgent:
         self._sync_state = Health("Hub", well=True, state="not asked yet")
         self._last_change: datetime | None = None
         self._troubles: dict[str, list[Attention]] = {}
-        self._given_up: dict[str, bytes] = {}
+        self._given_up: dict[str, tuple[bytes, Attention]] = {}
         self._offline = ""
         self._next_step: float | None = None
         self._look_again: float | None = None
@@ -141,6 +141,8 @@ class LocalAgent:
             log.info("approved", card=action_id)
         for action_id in report.acted:
             log.info("executed", card=action_id)
+        for line in report.notices:
+            self._keep_news(line)
         for line in (*report.notices, *report.refused):
             log.warning("needs a look", what=line)
 
@@ -173,7 +175,7 @@ class LocalAgent:
         try:
             report: CycleReport = self._registry.run("sync-vault", engine=self.engine)
         except SyncHalted as e:
-            log.error("sync is halted", what=e.what, remedy=e.remedy)
+            log.error("sync is halted", what=e.what, where=e.where, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=f"halted: {e.what}. {e.remedy}")
             return True
         except (Transient, VaultUnavailable):
@@ -216,17 +218,16 @@ class LocalAgent:
     def _tell_refusal(self, refusal: Refusal, tip: str) -> None:
         # The next cycle has undone it and says nothing more, so it is kept here.
         log.warning("refused from the hub", path=refusal.path, why=refusal.reason)
-        seed = hashlib.sha256(f"{refusal.path}\0{refusal.reason}\0{tip}".encode()).hexdigest()
-        self._updates.add(
-            Update(
-                id=f"refused-{seed[:16]}",
-                created_by=self._desk.settings.name,
-                created=self._clock(),
-                summary=f"Refused from the hub: {refusal.path}: {refusal.reason}",
-                problem=True,
-                task=refusal.path,
-            )
-        )
+        text = f"Refused from the hub: {refusal.path}: {refusal.reason}"
+        self._keep_news(text, about=refusal.path, problem=True, seed=tip)
+
+    def _keep_news(
+        self, text: str, *, about: str = "", problem: bool = False, seed: str = ""
+    ) -> None:
+        now = self._clock()
+        digest = hashlib.sha256(f"{text}\0{seed or f'{now:%Y%m%d%H%M}'}".encode()).hexdigest()
+        name = self._desk.settings.name
+        self._updates.add(Update(f"{name}-{digest[:16]}", name, now, text, problem, about))
 
     def _plan_requests(self) -> None:
         tasks, _ = claimable(self._vault, Role.LOCAL, self._desk.settings.name)
@@ -243,8 +244,12 @@ class LocalAgent:
         for place in notes_in(self._vault, mine):
             try:
                 data = read(self._vault, place.path)
+                given_up, trouble = self._given_up.get(place.name, (b"", None))
+                if trouble and given_up == data:
+                    troubles.append(trouble)  # told already; a changed note is tried again
+                    continue
                 task = read_task(data, place.path)
-                if self._given_up.get(place.name) == data or not wants_draft(self._vault, task):
+                if not wants_draft(self._vault, task):
                     continue
                 if self.journal.rows(task=task.id) and not task.feedback:
                     continue  # its card was deleted a moment ago
@@ -256,7 +261,7 @@ class LocalAgent:
             except NightdeskError as e:
                 troubles.append(attention(e, place.path))
                 tell_failure(self._drafting, place.stem, e)
-                self._given_up[place.name] = data
+                self._given_up[place.name] = (data, troubles[-1])
                 continue
             if not cards:
                 done = done_path(task.id, self._clock())

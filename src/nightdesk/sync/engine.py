@@ -43,7 +43,7 @@ from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
-from nightdesk.sync.review import CardReview, Renderer, Reviewed, undo_trespass
+from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.trees import Trees, changes_between
@@ -332,6 +332,8 @@ class Engine:
             self._contents.learn(base.vault, tip.vault, snapshot.entries, snapshot.waiting)
         shown = show(snapshot, base.vault, tip.vault, self._contents.ident, self._unwritten.reasons)
         reviewed = undo_trespass(verdict, base.vault, shown.ours, tip.vault, self._contents)
+        if self._role is Role.LOCAL:
+            drop_twins(base.vault, shown.ours, reviewed, self._contents)
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from nightdesk.policy import Role
 from nightdesk.sync.entries import FILE_MODE, Changed, Commit, Entry, PathMap
 from nightdesk.sync.secrets import GITIGNORE, excluded, fault_in_path
-from nightdesk.vault.layout import DASHBOARD, HANDBOOK, Folder
+from nightdesk.vault.layout import DASHBOARD, HANDBOOK, STOP_FILE, Folder
 
 _KINDS = {
     "120000": "a symbolic link is refused",
@@ -78,6 +78,7 @@ def judge(commits: Sequence[Commit], role: Role) -> Verdict:
 _ALONE: tuple[tuple[str, str], ...] = (
     (GITIGNORE, "the vault's ignore file is changed on the laptop only"),
     (HANDBOOK, "the handbook is the user's own; nobody else writes it"),
+    (STOP_FILE, "the emergency stop is set and lifted on the laptop only"),
     (DASHBOARD, "the dashboard is written by the laptop alone"),
     (f"{Folder.LOGS}/", "the logs are written by the laptop alone"),
     (

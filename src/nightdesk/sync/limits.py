@@ -9,8 +9,10 @@ from pathlib import Path
 
 from nightdesk.errors import HubRefused, SyncHalted
 from nightdesk.sync.entries import Entry, PathMap
+from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.vault.files import write
+from nightdesk.vault.layout import Folder, place_of
 
 ACCEPT = "accept-deletions"
 """A file of this name in the state folder releases one cycle."""
@@ -40,9 +42,18 @@ class DeletionGuard:
         Raises:
             SyncHalted: too much would go, and the person has not said yes.
         """
-        here = sum(step.verb is Verb.REMOVE for step in steps)
+        here = sum(step.verb is Verb.REMOVE and not _is_report(step.path) for step in steps)
+        arrived = {
+            place_of(path).name for path, entry in changes.items() if entry and is_state_note(path)
+        }
         gone = Counter(
-            hub[path].oid for path, entry in changes.items() if not entry and path in hub
+            hub[path].oid
+            for path, entry in changes.items()
+            if not entry
+            and path in hub
+            and not _is_report(path)
+            # A note that was filed has moved, whatever was written into it on the way.
+            and not (is_state_note(path) and place_of(path).name in arrived)
         )
         gone -= Counter(entry.oid for entry in changes.values() if entry)  # those only moved
         there = gone.total()
@@ -50,7 +61,7 @@ class DeletionGuard:
             if number > self._most and number * 3 > total and not self._accept.exists():
                 raise SyncHalted(
                     f"{number} of {total} files would be removed from {where}",
-                    remedy="If that is right, create the empty file named here, once; if not,"
+                    remedy=f"If that is right, create the empty file {self._accept}, once; if not,"
                     " put the files back (every state of the last 30 days is under"
                     " refs/nightdesk/snapshots in the vault's git)",
                     where=str(self._accept),
@@ -59,6 +70,11 @@ class DeletionGuard:
     def used(self) -> None:
         """The released cycle is done: the next one asks again."""
         self._accept.unlink(missing_ok=True)
+
+
+def _is_report(path: str) -> bool:
+    """Updates are there to be merged and removed; their going is no loss."""
+    return path.startswith(f"{Folder.UPDATES}/")
 
 
 class RefusedPush:

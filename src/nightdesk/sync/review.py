@@ -20,6 +20,7 @@ It is asked again for the same card when a run was killed before the card was on
 """
 
 _PENDING = f"{Folder.PENDING}/"
+_BEFORE_THE_PERSON = (_PENDING, f"{Folder.APPROVED}/", f"{Folder.REJECTED}/")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,38 @@ def undo_trespass(
         if entry is not None and is_state_note(path):
             _back_home(path, entry, base, reviewed.theirs, contents)
     return reviewed
+
+
+def drop_twins(base: PathMap, ours: PathMap, reviewed: Reviewed, contents: Contents) -> None:
+    """Refuse notes from the hub that take the id of a card which lies before the person.
+
+    Without this a file with a card's id in another folder would count as the card's move and
+    carry it away, or put text that nobody reviewed in its place. What this disk holds at the
+    same path is its own and stays.
+    """
+    new = [
+        path
+        for path, entry in reviewed.theirs.items() - base.items()
+        if is_state_note(path) and path not in ours
+    ]
+    if not new:
+        return
+    cards = {
+        contents.ident(path, entry)[0]: path
+        for side in (base, ours)
+        for path, entry in side.items()
+        if path.startswith(_BEFORE_THE_PERSON) and is_state_note(path)
+    }
+    for path in sorted(new):
+        name = contents.ident(path, reviewed.theirs[path])[0]
+        if name not in cards or cards[name] == path:
+            continue
+        if path in base:
+            reviewed.theirs[path] = base[path]
+        else:
+            del reviewed.theirs[path]
+        reason = f"it takes the id of the card {cards[name]}, which waits for the person here"
+        reviewed.refusals.append(Refusal(printable(path), reason))
 
 
 def _back_home(
