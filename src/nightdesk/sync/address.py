@@ -74,7 +74,7 @@ def _check_scheme(url: str, scheme: str) -> None:
     if parts.password is not None or (scheme == "https" and parts.username is not None):
         raise ConfigError(
             "a password or token stands inside the hub's address",
-            remedy="Take it out of the address; use an ssh key, or a git credential helper",
+            remedy="Take it out of the address, and use an ssh key",
             where=_without_secret(url),
         )
     if scheme == "file" and (parts.netloc not in {"", "localhost"} or not parts.path):
