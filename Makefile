@@ -19,8 +19,8 @@ test: $(VENV)/.dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check --no-cache .
+	@$(BIN)/ruff format --no-cache --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 

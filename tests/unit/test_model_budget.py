@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from fake_model_servers import openai_tool, serve
 
+from fake_model_servers import openai_tool, serve
 from nightdesk.config import ModelSettings
 from nightdesk.errors import ConfigError
 from nightdesk.skills.manifest import load_skill, skills_root

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fake_model_servers import (
     FakeServer,
     Reply,
@@ -21,7 +22,6 @@ from fake_model_servers import (
     openai_tool,
     serve,
 )
-
 from nightdesk.config import ModelSettings
 from nightdesk.errors import ConfigError, ModelUnavailable
 from nightdesk.skills.manifest import load_skill, skills_root
