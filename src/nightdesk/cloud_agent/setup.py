@@ -6,8 +6,10 @@ from pathlib import Path
 
 import typer
 
+from nightdesk import config
 from nightdesk.config import state_path
 from nightdesk.errors import ConfigError, UsageError
+from nightdesk.hub.build import authorized_line, install
 from nightdesk.policy import Role
 from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import (
@@ -20,27 +22,53 @@ from nightdesk.runtime.setup import (
     trust,
     write_config,
 )
+from nightdesk.sync.access import access_for
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import join
-from nightdesk.sync.outside import make_bare_hub
+from nightdesk.sync.outside import OWNER_KEY, make_bare_hub
 
 
-def make_hub(folder: Path, owner_key: Path | None) -> None:
-    """Make a bare hub for the two halves to meet in.
+def make_hub(folder: Path, owner_key: Path | None, agent_keys: list[Path]) -> None:
+    """Make a bare hub for the two halves to meet in, and print what lets them in over ssh.
+
+    A hub that was made so before keeps its contents and its owner; its programs are renewed.
+
+    Args:
+        owner_key: file with the line that `agent-local init` printed.
+        agent_keys: files with the lines of further agents.
 
     Raises:
-        UsageError: the owner's key is not given.
-        ConfigError: the folder is in use, or the key file holds no public key.
+        UsageError: the owner's key of a new hub is not given.
+        ConfigError: the folder is in use or the hub is another owner's, or a key file holds no
+            public key that ends with an agent's name.
     """
-    if owner_key is None:
+    folder = folder.absolute()
+    known = folder / OWNER_KEY
+    if not known.is_file() and owner_key is None:
         raise UsageError(
             "a hub needs its owner's key",
             remedy="Add --owner-key FILE with the line that `agent-local init` printed",
         )
-    public_key(owner_key)
-    make_bare_hub(folder.absolute(), owner_key.read_bytes())
-    typer.echo(f"Made the hub {folder.absolute()}.")
-    typer.echo("Next: run `agent-local init --hub` with it on the laptop, then `agent-cloud init`.")
+    files = [known] if known.is_file() else []
+    files += [owner_key] if owner_key else []
+    keys = [public_key(file) for file in files]
+    if len(set(keys)) > 1:
+        raise ConfigError(
+            "the hub belongs to the owner of another key",
+            remedy=f"Leave --owner-key away to keep that owner; who it is stands in {known}",
+            where=str(folder),
+        )
+    lines = [authorized_line(folder, key) for key in [keys[0], *map(public_key, agent_keys)]]
+    if not known.is_file():
+        make_bare_hub(folder, keys[0].encode() + b"\n")
+    install(folder)
+    say = typer.echo
+    say(f"The hub is {folder}.")
+    say("Over ssh, these lines in ~/.ssh/authorized_keys of the user that owns it let each agent")
+    say("fetch, push and watch it, and do nothing else:")
+    for line in dict.fromkeys(lines):
+        say(line)
+    say("Next: run `agent-local init --hub` with it on the laptop, then `agent-cloud init`.")
 
 
 def init(
@@ -48,6 +76,8 @@ def init(
     given_config: Path | None,
     vault: Path | None,
     hub: str | None,
+    hub_user: str,
+    hub_ca_file: Path | None,
     name: str,
     address: str | None,
     user: str,
@@ -75,23 +105,29 @@ def init(
             "name": name,
             "role": "cloud",
             "vault": folder.expanduser().absolute(),
-            "hub": {"url": hub},
+            "hub": {
+                "url": hub,
+                "user": hub_user,
+                "ca_file": hub_ca_file.absolute() if hub_ca_file else None,
+            },
             "email": {
                 "address": "" if address == "none" else address,
                 "name": user,
                 "maildir": _maildir(source),
             },
         }
-        check_values(path, values)
+        settings = config.parse(check_values(path, values), str(path))
         state = state_path(Role.CLOUD, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        signing_key(state, name)  # it opens the hub
+        access = access_for(settings.hub, state, name)
         say(f"1. Clone the vault into {values['vault']}")
-        join(folder.expanduser().absolute(), hub, state, name)
+        join(settings.vault, hub, state, name, access=access)
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, cloud half. Credentials never stand here.")
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--email": email}
-        say_ignored(path, {**given, "--user": user})
+        say_ignored(path, {**given, "--hub-user": hub_user, "--hub-ca-file": hub_ca_file, "--user": user})
     trust(path, trusted)
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")

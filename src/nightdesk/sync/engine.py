@@ -17,6 +17,7 @@ from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
 from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
@@ -88,6 +89,7 @@ class Engine:
             may be asked again for the same bytes.
         withhold: whether a path in `Approved/` is not recorded by the journal yet; until it is,
             the hub goes on seeing the card where it was.
+        access: what opens the hub; without it, what the state folder holds.
         crash: called with the name of each point at which a killed process must lose nothing.
     """
 
@@ -103,6 +105,7 @@ class Engine:
         guard: Guard | None = None,
         incoming: Renderer | None = None,
         withhold: Callable[[str], bool] | None = None,
+        access: Access | None = None,
         crash: Callable[[str], None] = lambda point: None,
     ) -> None:
         check_hub_url(hub)
@@ -115,7 +118,7 @@ class Engine:
         self._incoming = incoming
         self._withhold = withhold
         self._crash = crash
-        self._git = Git(vault, state, hub, agent)
+        self._git = Git(vault, state, hub, agent, access=access)
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None

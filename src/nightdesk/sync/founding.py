@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.contents import Contents
@@ -22,7 +23,14 @@ from nightdesk.vault.files import create
 _ROOT = "refs/nightdesk/root"
 
 
-def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+def create_root(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    template: Path,
+    access: Access | None = None,
+) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
     Existing notes in the folder are kept and become part of the vault; template files are
@@ -35,6 +43,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
         state: the agent's state folder.
         agent: the author.
         template: a folder whose files seed the vault.
+        access: what opens the hub; without it, what the state folder holds.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -46,7 +55,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     folder = local_path(hub)
     if folder is not None and not (folder.exists() and any(folder.iterdir())):
         create_bare(folder)
-    git = Git(vault, state, hub, agent)
+    git = Git(vault, state, hub, agent, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return
@@ -76,7 +85,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     step_along(git, root)
 
 
-def join(vault: Path, hub: str, state: Path, agent: str) -> None:
+def join(vault: Path, hub: str, state: Path, agent: str, access: Access | None = None) -> None:
     """Make a vault out of what the hub holds, in an empty or missing folder.
 
     Doing it again changes nothing, and a run that was cut off goes on.
@@ -87,7 +96,7 @@ def join(vault: Path, hub: str, state: Path, agent: str) -> None:
     """
     check_hub_url(hub)
     _make_folders(vault, state)
-    git = Git(vault, state, hub, agent)
+    git = Git(vault, state, hub, agent, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
-from nightdesk.sync.address import check_hub_url, transport
+from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.entries import Changed, Commit, Entry
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.trouble import unreachable
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
@@ -54,19 +56,28 @@ class Git:
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
 
+        access: what opens the hub; without it, what the state folder holds.
+
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
     """
 
     def __init__(
-        self, vault: Path, state: Path, hub: str, agent: str, *, folder: Path | None = None
+        self,
+        vault: Path,
+        state: Path,
+        hub: str,
+        agent: str,
+        *,
+        folder: Path | None = None,
+        access: Access | None = None,
     ) -> None:
         self.vault = vault
         self.state = state
         self.hub = hub
         self.folder = folder or vault / ".git"
         self.interrupted = threading.Event()
-        self._protocols = (transport(hub),)
+        self._access = access or Access(hub, state, agent=agent)
         self._environment = {
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": str(vault),
@@ -273,7 +284,7 @@ class Git:
         looked = result if result.timed_out else self._talk(["ls-remote", "--", self.hub])
         if looked.code == 0 and b"\trefs/heads/main\n" not in looked.out:
             return False
-        raise unreachable(self.hub, result)
+        raise unreachable(self._access, result)
 
     def push(self, refspec: str, *, only_if_absent: str = "") -> Push:
         """Push one ref; the far side compares and swaps.
@@ -295,32 +306,18 @@ class Git:
         """
         result = self._talk(["ls-remote", "--", self.hub, "refs/heads/main"])
         if result.code != 0:
-            raise unreachable(self.hub, result)
+            raise unreachable(self._access, result)
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
         return run(
             self.vault,
             arguments,
-            environment=self._environment,
-            protocols=self._protocols,
+            environment={**self._environment, **self._access.environment()},
+            protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
         )
-
-
-def unreachable(hub: str, result: Result) -> HubUnreachable:
-    """Say why a hub did not answer, and what to do about it."""
-    error = result.err
-    if "Permission denied" in error or "Authentication failed" in error:
-        remedy = "Check that this machine's ssh key is allowed at the hub"
-    elif "Host key verification failed" in error:
-        remedy = "Connect once by hand with `ssh` and compare the host's fingerprint"
-    elif "not appear to be a git repository" in error or "not found" in error:
-        remedy = "Check the hub's address in the configuration, and that the repository is there"
-    else:
-        remedy = "Work goes on here; sync catches up when the hub answers"
-    return HubUnreachable(f"the hub did not answer: {result.reason}", remedy=remedy, where=hub)
 
 
 def refused(hub: str, push: Push) -> HubRefused:
