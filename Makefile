@@ -15,7 +15,7 @@ help:
 demo: $(VENV)/.demo
 	@$(BIN)/agent-local demo $(ARGS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.servers
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
@@ -30,6 +30,11 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# Real servers for the tests; what cannot be installed is told, and its tests are skipped.
+$(VENV)/.servers: tests/install-servers $(BIN)/python
+	@tests/install-servers
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .ruff_cache .mypy_cache .hypothesis .pytest_cache

@@ -8,7 +8,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
@@ -46,10 +54,27 @@ class HubSettings(_Section):
     Attributes:
         url: a bare repository: a local path, ssh://, user@host:path, or https://.
         poll_seconds: how often to ask a hub that cannot be waited on; jittered by a third.
+        user: login name for an https hub; its password or token is the credential
+            `hub_password`.
+        ca_file: for https: certificates of authorities (PEM), trusted instead of the system's.
+        proxy: for https: "http://host:port", "https://…" or "socks5h://…"; the environment's
+            proxy variables are not used.
     """
 
     url: str = Field(min_length=1)
     poll_seconds: float = Field(default=15.0, ge=0.1, le=3600)
+    user: str = Field(default="", pattern=r"^[^:\x00-\x1f\x7f]*$")
+    ca_file: AbsolutePath | None = None
+    proxy: str = Field(default="", pattern=r"^((https?|socks5h?)://[^\s/@?#]+/?)?$")
+
+    @model_validator(mode="after")
+    def _for_https(self) -> HubSettings:
+        if not self.url.startswith("https://") and (self.user or self.ca_file or self.proxy):
+            raise ValueError(
+                "user, ca_file and proxy are for https:// hubs; with ssh the user stands in the"
+                " address and a key opens it"
+            )
+        return self
 
 
 class EmailSettings(_Section):

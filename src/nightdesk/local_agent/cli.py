@@ -52,6 +52,10 @@ def init(
     config: ConfigOption = None,
     vault: Annotated[Path | None, typer.Option(help="Folder of the vault.")] = None,
     hub: Annotated[str | None, typer.Option(help="The hub: a path, ssh or https URL.")] = None,
+    hub_user: Annotated[str, typer.Option(help="Login name at an https hub.")] = "",
+    hub_ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of the https hub's own certificate authority.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The agent's name in the vault.")] = "local",
     address: Annotated[str | None, typer.Option(help="Your e-mail address.")] = None,
     user: Annotated[str, typer.Option(help="Your name, for signing drafts.")] = "",
@@ -71,6 +75,8 @@ def init(
         given_config=config,
         vault=vault,
         hub=hub,
+        hub_user=hub_user,
+        hub_ca_file=hub_ca_file,
         name=name,
         address=address,
         user=user,

@@ -14,6 +14,7 @@ from nightdesk.policy import Role
 from nightdesk.runtime.command import Desk
 from nightdesk.skills.drafting import Drafting, Tell, report
 from nightdesk.skills.model import make_model
+from nightdesk.sync.access import access_for
 from nightdesk.sync.engine import Engine
 from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.secrets import Guard
@@ -24,6 +25,7 @@ from nightdesk.vault.watch import Signal, Watch
 CREDENTIAL_NAMES = (
     "smtp_password",
     "imap_password",
+    "hub_password",
     "anthropic_api_key",
     "openai_api_key",
     "openai_compatible_api_key",
@@ -79,6 +81,7 @@ def engine_for(
         incoming=incoming,
         withhold=withhold,
         trust=trust_for(desk),
+        access=access_for(desk.settings.hub, desk.state, desk.settings.name),
     )
 
 
@@ -112,14 +115,17 @@ def check_vault(vault: Path) -> None:
 
 @contextmanager
 def watching(desk: Desk, wake: Signal) -> Iterator[None]:
-    """Wake on changes in the vault, in a local hub and in a Maildir."""
+    """Wake on changes in the vault, in the hub and in a Maildir."""
     folders = [desk.vault]
     if maildir := desk.settings.email.maildir:
         # `tmp` is where deliveries are half-written; only `new` and `cur` matter.
         folders += [maildir / part for part in ("new", "cur") if (maildir / part).is_dir()]
     with ExitStack() as stack:
         stack.enter_context(Watch(folders, wake))
-        stack.enter_context(watch_hub(desk.settings.hub.url, wake))
+        hub = desk.settings.hub
+        stack.enter_context(
+            watch_hub(hub.url, wake, access_for(hub, desk.state, desk.settings.name))
+        )
         yield
 
 

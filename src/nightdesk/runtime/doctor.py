@@ -12,6 +12,8 @@ from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
+from nightdesk.sync.access import access_for
+from nightdesk.sync.held import is_offered
 from nightdesk.sync.outside import clone_fault, git_version, probe_hub
 
 _MIN_GIT = (2, 34)
@@ -26,7 +28,7 @@ def shared_checks(desk: Desk) -> Iterator[Check]:
     yield _git()
     yield _state(desk)
     yield _vault(desk)
-    yield _hub(desk)
+    yield from _hub(desk)
     yield _disk(desk)
     if desk.settings.email.maildir:
         yield _maildir(desk)
@@ -66,12 +68,30 @@ def _vault(desk: Desk) -> Check:
     return Check("vault", True, str(desk.vault))
 
 
-def _hub(desk: Desk) -> Check:
+_LET_IN = {
+    "file": "on this machine",
+    "ssh": "over ssh: the host key is known, our key is accepted",
+    "https": "over https: the certificate is trusted",
+}
+
+
+def _hub(desk: Desk) -> Iterator[Check]:
+    hub = desk.settings.hub
     try:
-        probe_hub(desk.settings.hub.url)
+        access = access_for(hub, desk.state, desk.settings.name)
+        probe_hub(access)
     except NightdeskError as e:
-        return Check("hub", False, str(e.what), e.remedy)
-    return Check("hub", True, desk.settings.hub.url)
+        yield Check("hub", False, f"{hub.url}: {e.what}", e.remedy)
+        return
+    login = f", the login of {access.user} is accepted" if access.user else ""
+    yield Check("hub", True, f"{hub.url}, {_LET_IN[access.transport]}{login}")
+    polled = f"the hub is asked every {hub.poll_seconds:g} s"
+    if access.transport == "file":
+        yield Check("hub's notices", True, "the hub's folder is watched")
+    elif access.transport == "ssh" and is_offered(access):
+        yield Check("hub's notices", True, "a held connection tells of changes at once")
+    else:
+        yield Check("hub's notices", True, f"no held connection is offered; {polled}")
 
 
 def _disk(desk: Desk) -> Check:

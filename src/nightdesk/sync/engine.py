@@ -17,6 +17,7 @@ from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
 from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
@@ -93,6 +94,7 @@ class Engine:
             the hub goes on seeing the card where it was.
         trust: which keys are whose; this agent's own key is among them.
         gate: what judges commits; only a test has another one.
+        access: what opens the hub; without it, what the state folder holds.
         crash: called with the name of each point at which a killed process must lose nothing.
     """
 
@@ -110,6 +112,7 @@ class Engine:
         withhold: Callable[[str], bool] | None = None,
         trust: Trust | None = None,
         gate: Judge = judge,
+        access: Access | None = None,
         crash: Callable[[str], None] = lambda point: None,
     ) -> None:
         check_hub_url(hub)
@@ -124,7 +127,7 @@ class Engine:
         self._trust = trust or Trust()
         self._gate = gate
         self._crash = crash
-        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.contents import Contents
@@ -25,7 +26,14 @@ _ROOT = "refs/nightdesk/root"
 _AT_ONCE = 50
 
 
-def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+def create_root(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    template: Path,
+    access: Access | None = None,
+) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
     Existing notes in the folder are kept and become part of the vault; template files are
@@ -38,6 +46,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
         state: the agent's state folder.
         agent: the author.
         template: a folder whose files seed the vault.
+        access: what opens the hub; without it, what the state folder holds.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -50,7 +59,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     if folder is not None and not (folder.exists() and any(folder.iterdir())):
         create_bare(folder)
     signing_key(state, agent)
-    git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return
@@ -80,7 +89,14 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     step_along(git, root)
 
 
-def join(vault: Path, hub: str, state: Path, agent: str, trust: Trust | None = None) -> str:
+def join(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    trust: Trust | None = None,
+    access: Access | None = None,
+) -> str:
     """Make a vault out of what the hub holds, in an empty or missing folder.
 
     Doing it again changes nothing, and a run that was cut off goes on.
@@ -100,7 +116,7 @@ def join(vault: Path, hub: str, state: Path, agent: str, trust: Trust | None = N
     check_hub_url(hub)
     _make_folders(vault, state)
     signing_key(state, agent)
-    git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return ""

@@ -13,15 +13,26 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
-from nightdesk.sync.address import check_hub_url, transport
-from nightdesk.sync.entries import Changed, Commit, Entry
+from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.entries import Commit, Entry
+from nightdesk.sync.parsing import (
+    LOG,
+    TREE,
+    read_blobs,
+    read_changes,
+    read_log,
+    read_sizes,
+    read_tree,
+    rows,
+)
 from nightdesk.sync.process import Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
+from nightdesk.sync.trouble import unreachable
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
-ZERO = "0" * 40
 NETWORK_SECONDS = 120.0
 
 _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
@@ -55,6 +66,7 @@ class Git:
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
         key: the private key that signs commits; without one they are not signed.
+        access: what opens the hub; without it, what the state folder holds.
 
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
@@ -69,6 +81,7 @@ class Git:
         *,
         folder: Path | None = None,
         key: Path | None = None,
+        access: Access | None = None,
     ) -> None:
         self.vault = vault
         self.state = state
@@ -76,7 +89,7 @@ class Git:
         self.folder = folder or vault / ".git"
         self.key = key
         self.interrupted = threading.Event()
-        self._protocols = (transport(hub),)
+        self._access = access or Access(hub, state, agent=agent)
         self._environment = {
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": str(vault),
@@ -162,40 +175,16 @@ class Git:
 
     def tree_of(self, commit: str) -> dict[str, Entry]:
         """Every path of a commit."""
-        out = self.call("ls-tree", "-r", "-z", "--full-tree", commit).out
-        entries: dict[str, Entry] = {}
-        for row in _rows(out):
-            meta, _, path = row.partition("\t")
-            mode, _, oid = meta.split(" ")
-            entries[path] = Entry(mode, oid)
-        return entries
+        return read_tree(self.call(*TREE, commit).out)
 
     def diff(self, old: str, new: str) -> dict[str, Entry | None]:
         """What changed from one commit to another: path -> new entry, None where removed."""
         out = self.call("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new).out
-        return {change.path: change.after for change in _changes(_rows(out))}
+        return {change.path: change.after for change in read_changes(rows(out))}
 
     def log(self, old: str | None, new: str) -> list[Commit]:
         """Every commit in `new` that is not in `old`, oldest first, with what each changed."""
-        out = self.call(
-            "log", "-z", "--reverse", "--topo-order", "--raw", "-r", "-m", "--root",
-            "--no-abbrev", "--no-renames", "--format=%x01%H %ct %P%x09%an",
-            f"{old}..{new}" if old else new,
-        ).out  # fmt: skip
-        commits: dict[str, Commit] = {}
-        rows = iter(_rows(out))
-        for row in rows:
-            if row.startswith("\x01"):
-                numbers, _, author = row[1:].partition("\t")
-                oid, time, *parents = numbers.split()
-                latest = commits.setdefault(oid, Commit(oid, tuple(parents), author, int(time), ()))
-                continue
-            changes = tuple(_changes([row, next(rows)]))
-            latest = commits[latest.oid]
-            commits[latest.oid] = Commit(
-                latest.oid, latest.parents, latest.author, latest.time, latest.changes + changes
-            )
-        return list(commits.values())
+        return read_log(self.call(*LOG, f"{old}..{new}" if old else new).out)
 
     def read(self, oids: Sequence[str]) -> dict[str, bytes]:
         """The bytes of blobs.
@@ -206,22 +195,15 @@ class Git:
         if not oids:
             return {}
         wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self.call("cat-file", "--batch", stdin=wanted).out
-        found: dict[str, bytes] = {}
-        at = 0
-        while at < len(out):
-            end = out.index(b"\n", at)
-            words = out[at:end].decode().split(" ")
-            if len(words) != 3:
+        found = read_blobs(self.call("cat-file", "--batch", stdin=wanted).out)
+        for oid, data in found.items():
+            if data is None:
                 raise SyncHalted(
-                    f"the object {words[0]} is missing",
+                    f"the object {oid} is missing",
                     remedy="Run `git fsck` in the vault; the hub or a backup has the object",
                     where=str(self.vault),
                 )
-            size = int(words[2])
-            found[words[0]] = out[end + 1 : end + 1 + size]
-            at = end + size + 2
-        return found
+        return {oid: data for oid, data in found.items() if data is not None}
 
     def write(self, blobs: Sequence[bytes]) -> None:
         """Store blobs; their ids are those of `blob_oid`."""
@@ -263,9 +245,7 @@ class Git:
         if not oids:
             return {}
         wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=wanted).out
-        rows = (line.split(" ") for line in out.decode().splitlines())
-        return {oid: int(size) for oid, size in rows if size.isdigit()}
+        return read_sizes(self.call("cat-file", "--batch-check", stdin=wanted).out)
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
         """Three-way merge of text; None where it is not clean or not text."""
@@ -283,7 +263,7 @@ class Git:
             return set()
         wanted = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
         found = self.call("check-ignore", "-z", "--stdin", "--no-index", stdin=wanted, ok=(0, 1))
-        return set(_rows(found.out))
+        return set(rows(found.out))
 
     def fetch(self, refspecs: Sequence[str]) -> bool:
         """Fetch from the hub into the given refs.
@@ -316,7 +296,7 @@ class Git:
         looked = result if result.timed_out else self._talk(["ls-remote", "--", self.hub])
         if looked.code == 0 and b"\trefs/heads/main\n" not in looked.out:
             return False
-        raise unreachable(self.hub, result)
+        raise unreachable(self._access, result)
 
     def push(self, refspec: str, *, only_if_absent: str = "") -> Push:
         """Push one ref; the far side compares and swaps.
@@ -338,32 +318,18 @@ class Git:
         """
         result = self._talk(["ls-remote", "--", self.hub, "refs/heads/main"])
         if result.code != 0:
-            raise unreachable(self.hub, result)
+            raise unreachable(self._access, result)
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
         return run(
             self.vault,
             arguments,
-            environment=self._environment,
-            protocols=self._protocols,
+            environment={**self._environment, **self._access.environment()},
+            protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
         )
-
-
-def unreachable(hub: str, result: Result) -> HubUnreachable:
-    """Say why a hub did not answer, and what to do about it."""
-    error = result.err
-    if "Permission denied" in error or "Authentication failed" in error:
-        remedy = "Check that this machine's ssh key is allowed at the hub"
-    elif "Host key verification failed" in error:
-        remedy = "Connect once by hand with `ssh` and compare the host's fingerprint"
-    elif "not appear to be a git repository" in error or "not found" in error:
-        remedy = "Check the hub's address in the configuration, and that the repository is there"
-    else:
-        remedy = "Work goes on here; sync catches up when the hub answers"
-    return HubUnreachable(f"the hub did not answer: {result.reason}", remedy=remedy, where=hub)
 
 
 def refused(hub: str, push: Push) -> HubRefused:
@@ -401,21 +367,3 @@ def _command(arguments: Sequence[str]) -> str:
     """The name of a command after settings (`-c name=value`)."""
     words = iter(arguments)
     return next((word for word in words if word != "-c" or not next(words, "")), "")
-
-
-def _rows(out: bytes) -> list[str]:
-    return [row for row in out.decode("utf-8", "surrogateescape").split("\0") if row]
-
-
-def _changes(rows: Sequence[str]) -> list[Changed]:
-    found: list[Changed] = []
-    for meta, path in zip(rows[::2], rows[1::2], strict=True):
-        old_mode, new_mode, old, new, _ = meta.lstrip("\n:").split(" ")
-        found.append(
-            Changed(
-                path,
-                None if old == ZERO else Entry(old_mode, old),
-                None if new == ZERO else Entry(new_mode, new),
-            )
-        )
-    return found

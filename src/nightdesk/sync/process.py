@@ -48,6 +48,7 @@ _CONFIG: tuple[str, ...] = (
     "gpg.x509.program=false",
     "gpg.ssh.program=ssh-keygen",
     "log.showSignature=false",
+    "credential.helper=",  # forgets every helper that the vault's own configuration names
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=20",
 )
@@ -63,11 +64,6 @@ _ENVIRONMENT: Mapping[str, str] = {
     "GIT_PROTOCOL_FROM_USER": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
-
-_SSH = (
-    "ssh -oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=5 -oServerAliveCountMax=2"
-    " -oStrictHostKeyChecking=yes -oIdentitiesOnly=yes"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +126,8 @@ def run(
     Args:
         cwd: the folder to run in.
         arguments: after `git`; never passed through a shell.
-        environment: GIT_DIR and the like, over the fixed environment.
+        environment: GIT_DIR and the like, over the fixed environment. Without the variables of
+            `Access.environment` no ssh can be started.
         protocols: transports that this call may use: of `file`, `ssh`, `https`.
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
@@ -146,7 +143,7 @@ def run(
     for setting in config:
         command += ["-c", setting]
     command += arguments
-    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": _SSH}
+    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": "false"}
     try:
         handle = library.Git(str(cwd)).execute(
             command,
