@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from nightdesk.policy import Role
 from nightdesk.sync.entries import Changed, Commit, Entry
+from nightdesk.sync.exclude import excluded
 from nightdesk.sync.frontmatter import peek, split
 from nightdesk.sync.gate import fault, judge
-from nightdesk.sync.secrets import Guard, excluded, held_back
+from nightdesk.sync.secrets import Guard, held_back
 
 
 @pytest.mark.requirement("FR-007")

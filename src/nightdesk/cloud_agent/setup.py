@@ -21,6 +21,7 @@ from nightdesk.runtime.setup import (
     write_config,
 )
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.canary import canary
 from nightdesk.sync.engine import join
 from nightdesk.sync.outside import make_bare_hub
 
@@ -93,6 +94,7 @@ def init(
         given = {"--vault": vault, "--hub": hub, "--address": address, "--email": email}
         say_ignored(path, {**given, "--user": user})
     trust(path, trusted)
+    canary(state_path(Role.CLOUD, path))
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")
     say(key)

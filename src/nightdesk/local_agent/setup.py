@@ -10,6 +10,7 @@ from nightdesk import config
 from nightdesk.config import state_path
 from nightdesk.local_agent.folders import make_folders
 from nightdesk.policy import Role
+from nightdesk.runtime.desk import own_secrets
 from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import (
     ask,
@@ -22,7 +23,9 @@ from nightdesk.runtime.setup import (
     write_config,
 )
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.canary import canary
 from nightdesk.sync.engine import create_root
+from nightdesk.sync.secrets import Guard
 
 
 def init(
@@ -74,7 +77,8 @@ def init(
         state = state_path(Role.LOCAL, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         say(f"1. Begin the vault in {folder} (notes that are there already are kept)")
-        create_root(folder, hub, state, name, vault_template())
+        guard = Guard(own_secrets(Role.LOCAL, state), canaries=[canary(state)])
+        create_root(folder, hub, state, name, vault_template(), guard)
         make_folders(folder)
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, laptop half. Credentials never stand here.")
@@ -82,6 +86,7 @@ def init(
         given = {"--vault": vault, "--hub": hub, "--address": address, "--smtp": smtp}
         say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
     trust(path, trusted)
+    canary(state_path(Role.LOCAL, path))
     key = signing_key(state_path(Role.LOCAL, path), name)
     say("3. Signing key (public; `agent-cloud init --hub-only` takes it as --owner-key FILE):")
     say(key)

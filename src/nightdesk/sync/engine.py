@@ -35,6 +35,7 @@ from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.held import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
@@ -156,6 +157,7 @@ class Engine:
                 CardReview(git, self._contents, self._incoming) if self._incoming else None
             )
             self._unwritten = Unwritten(self._state / "unwritten.json")
+            self._held = HeldBackFile(self._state)
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
             step_along(git, self._base)
@@ -201,6 +203,7 @@ class Engine:
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            self._held.keep(progress.held_back)
             return progress.report(self._base)
 
     def claim(self, paths: Sequence[str]) -> list[str]:
@@ -250,7 +253,7 @@ class Engine:
             HubRefused: the hub said no.
         """
         with self._one_at_a_time:
-            self._hub.beat(status)
+            self._hub.beat({key: self._guard.clean(text) for key, text in status.items()})
 
     def heartbeat(self, agent: str) -> Heartbeat | None:
         """The last fetched heartbeat of an agent; None when there never was one."""
@@ -312,6 +315,8 @@ class Engine:
         if not self._apply(plan, progress):
             return False
         self._move_base(tip)
+        if self._leaks(changes, snapshot, listing):
+            return False
         done = self._publish(tip, listing, plan, changes, progress, line is Line.BEHIND)
         if done:
             self._deletions.used()
@@ -391,6 +396,24 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
+        """Whether a merge made bytes, or put them at a path, that must not leave.
+
+        They lie on the disk now, so the next look at it holds them back like any other.
+        """
+        made = {
+            path: entry.oid
+            for path, entry in changes.items()
+            if entry and entry not in (snapshot.entries.get(path), tip.vault.get(path))
+        }
+        blobs = self._contents.read_all(made.values())
+        for path, oid in made.items():
+            hit = self._guard.check(path, blobs[oid])
+            known = hit and hit.known_is_fine and any(e.oid == oid for e in tip.vault.values())
+            if hit and not known:
+                return True
+        return False
 
     def _publish(
         self,

@@ -22,7 +22,14 @@ from nightdesk.vault.files import create
 _ROOT = "refs/nightdesk/root"
 
 
-def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+def create_root(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    template: Path,
+    guard: Guard | None = None,
+) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
     Existing notes in the folder are kept and become part of the vault; template files are
@@ -35,6 +42,8 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
         state: the agent's state folder.
         agent: the author.
         template: a folder whose files seed the vault.
+        guard: what must not leave, also not with the first commit; without one, paths, zones
+            and token formats are guarded.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -62,7 +71,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent)
+        root = _root_commit(git, state, agent, guard or Guard(role=Role.LOCAL))
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -165,8 +174,8 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str) -> str:
-    snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
+def _root_commit(git: Git, state: Path, agent: str, guard: Guard) -> str:
+    snapshot = Scanner(git.vault, git, guard).scan({}, full=True)
     tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from nightdesk.policy import Role
 from nightdesk.sync.entries import FILE_MODE, Changed, Commit, Entry, PathMap
-from nightdesk.sync.secrets import GITIGNORE, excluded, fault_in_path
+from nightdesk.sync.exclude import GITIGNORE, excluded, fault_in_path
 from nightdesk.vault.layout import DASHBOARD, HANDBOOK, STOP_FILE, Folder
 
 _KINDS = {
