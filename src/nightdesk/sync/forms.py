@@ -20,8 +20,8 @@ from typing import NamedTuple
 MIN_SECRET_LENGTH = 6
 """Characters; shorter credentials would match by accident."""
 
-_SPACE = b" \t\r\n\v\f\0>"
-"""`>`: a quoted mail. NUL: UTF-16 of plain letters is those letters."""
+_SPACE = b" \t\r\n\v\f\0"
+"""NUL: UTF-16 of plain letters is those letters."""
 _WIDE_SPACES = (b"\xc2\xa0", b"\xc2\xad", b"\xe2\x80\x8b", b"\xe2\x80\xa8", b"\xe2\x81\xa0")
 _ALL = bytes(range(256))
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
@@ -29,6 +29,8 @@ _NOT_BASE64 = bytes(set(_ALL) - set(_BASE64))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _NOT_HEX = bytes(set(_ALL) - set(b"0123456789abcdefABCDEF"))
 _LOWER = bytes.maketrans(b"ABCDEF", b"abcdef")
+
+_QUOTE = re.compile(rb"\n>+ ?")
 
 View = Callable[[bytes], bytes]
 
@@ -57,6 +59,7 @@ class Searcher:
 
     def __init__(self, secrets: list[tuple[str, str | bytes]]) -> None:
         plain: dict[bytes, str] = {}
+        close: dict[bytes, str] = {}
         tight: dict[bytes, str] = {}
         loose: dict[bytes, str] = {}
         coded: dict[bytes, str] = {}
@@ -67,24 +70,28 @@ class Searcher:
             for raw in _turned(value):
                 if len(_tightly(raw)) >= MIN_SECRET_LENGTH:
                     tight.setdefault(_tightly(raw), owner)
+                elif len(_closely(raw)) >= MIN_SECRET_LENGTH:
+                    close.setdefault(_closely(raw), owner)
                 else:
                     plain.setdefault(raw.replace(b"\0", b""), owner)
                 if _has_space(value) and len(_loosely(raw)) >= MIN_SECRET_LENGTH:
                     loose.setdefault(_loosely(raw), owner)
             for raw in _spellings(value):
                 hexed.setdefault(raw.hex().encode(), owner)
+            for raw in _encoded(value):
                 coded.update({core: owner for core in _base64_cores(raw) if core not in coded})
-        # The third: whether the decoded file is looked at as well.
-        steps: tuple[tuple[View, dict[bytes, str], bool], ...] = (
-            (_as_it_is, plain, True),
-            (_tightly, tight, True),
-            (_loosely, loose, True),
-            (_base64_only, coded, True),
-            (_hex_only, hexed, False),
+        steps: tuple[tuple[View, dict[bytes, str], frozenset[View]], ...] = (
+            (_as_it_is, plain, _EVERY_WAY),
+            (_closely, close, _EVERY_WAY),
+            (_unquoted, close, _EVERY_WAY),
+            (_tightly, tight, _EVERY_WAY),
+            (_loosely, loose, _EVERY_WAY),
+            (_base64_only, coded, _CHAINS),
+            (_hex_only, hexed, frozenset({_as_it_is})),
         )
         self._steps = [
-            (view, [Needle(*item) for item in needles.items()], decoded)
-            for view, needles, decoded in steps
+            (view, [Needle(*item) for item in needles.items()], ways)
+            for view, needles, ways in steps
             if needles
         ]
 
@@ -94,8 +101,8 @@ class Searcher:
             return None
         data = data.replace(b"\0", b"")
         for decode, text in _decoded(data):
-            for view, needles, of_decoded in self._steps:
-                if decode is _as_it_is or of_decoded:
+            for view, needles, ways in self._steps:
+                if decode in ways:
                     seen = view(text)
                     for needle in needles:
                         if needle.data in seen:
@@ -143,6 +150,13 @@ def _spellings(value: str | bytes) -> dict[bytes, None]:
     return found
 
 
+def _encoded(value: str | bytes) -> list[bytes]:
+    """The spellings that programs put into base64."""
+    if isinstance(value, bytes):
+        return [value]
+    return [value.encode("utf-8", "surrogateescape"), value.encode("utf-16-le", "surrogatepass")]
+
+
 def _turned(value: str | bytes) -> dict[bytes, None]:
     """The spellings, also back to front, by character and by byte."""
     forward = _spellings(value)
@@ -171,11 +185,21 @@ def _as_it_is(data: bytes) -> bytes:
     return data
 
 
-def _tightly(data: bytes) -> bytes:
+def _unquoted(data: bytes) -> bytes:
+    # For short secrets that hold a `>` themselves.
+    return _closely(_QUOTE.sub(b"", data) if b"\n>" in data else data)
+
+
+def _closely(data: bytes) -> bytes:
     if b"\xc2" in data or b"\xe2" in data:
         for space in _WIDE_SPACES:
             data = data.replace(space, b"")
     return data.translate(None, _SPACE)
+
+
+def _tightly(data: bytes) -> bytes:
+    # `>` begins the lines of a quoted mail.
+    return _closely(data).translate(None, b">")
 
 
 def _loosely(data: bytes) -> bytes:
@@ -209,7 +233,7 @@ def _decoded(data: bytes) -> Iterator[tuple[View, bytes]]:
     """The file as it is, and decoded in each way that it gives a reason for."""
     yield _as_it_is, data
     seen = {data}
-    for decode in (_from_percent, _from_quoted, _from_escapes, _from_entities, _chain, _mail_chain):
+    for decode in _DECODERS:
         text = decode(data)
         if text not in seen:
             seen.add(text)
@@ -243,6 +267,13 @@ def _chain(data: bytes) -> bytes:
 
 def _mail_chain(data: bytes) -> bytes:
     return _chain(_from_quoted(data))
+
+
+_DECODERS: tuple[View, ...] = (
+    _from_percent, _from_quoted, _from_escapes, _from_entities, _chain, _mail_chain,
+)  # fmt: skip
+_EVERY_WAY = frozenset({_as_it_is, *_DECODERS})
+_CHAINS = frozenset({_as_it_is, _chain, _mail_chain})
 
 
 def _escape(match: re.Match[bytes]) -> bytes:

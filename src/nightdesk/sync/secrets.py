@@ -6,6 +6,7 @@ provider's tokens look like: `vault.tokens`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,7 @@ _IN_NAME = "(its name holds a secret)"
 _OWN_KIND = "secret of this desk"
 _OWN_REDACTED = f"[redacted: {_OWN_KIND}]"
 _MAX_LINES = 50
-_MAX_NAMES = 1 << 17
+_MAX_KNOWN = 1 << 17
 
 
 def held_back(path: str, data: bytes, role: Role = Role.LOCAL) -> str | None:
@@ -129,7 +130,9 @@ class Guard:
         self._own = Searcher([(secret.owner, secret.value) for secret in known])
         self._canaries = [(canary.value, canary.owner) for canary in canaries]
         self._planted = Searcher([(owner, value) for value, owner in self._canaries])
+        # Every few minutes every note is read again; what was clean is known by its digest.
         self._names: dict[str, str | None] = {}
+        self._clean: set[bytes] = set()
 
     def check(self, path: str, data: bytes) -> Hit | None:
         """Say why a file must stay; None when it may leave."""
@@ -137,9 +140,18 @@ class Guard:
             return Hit(reason, leaves_hub=True)
         if owner := self._in_name(path):
             return Hit(f"its name holds {owner}; rename it")
+        digest = hashlib.blake2b(data, digest_size=16).digest()
+        if digest in self._clean:
+            return None
         if found := self._planted.find(data):
             return Hit(f"it holds {found.owner}", found.line)
-        return None if path in self._release else self._by_content(path, data)
+        if path in self._release:
+            return None
+        hit = self._by_content(path, data)
+        if hit is None:
+            _make_room(self._clean)
+            self._clean.add(digest)
+        return hit
 
     def check_incoming(self, path: str, data: bytes) -> Hit | None:
         """Say whether a file from the hub holds one of this machine's own secrets or canaries.
@@ -200,8 +212,7 @@ class Guard:
 
     def _in_name(self, path: str) -> str | None:
         if path not in self._names:
-            if len(self._names) > _MAX_NAMES:
-                self._names.clear()
+            _make_room(self._names)
             self._names[path] = self._in_text(path)
         return self._names[path]
 
@@ -224,6 +235,11 @@ class Guard:
         # A JSON string is a TOML string. The whole line, so that it can be copied as it is.
         paths = ", ".join(json.dumps(p, ensure_ascii=False) for p in [*self._release, path])
         return f"to let it out, write release = [{paths}] under [sync] and restart"
+
+
+def _make_room(known: dict[str, str | None] | set[bytes]) -> None:
+    if len(known) > _MAX_KNOWN:
+        known.clear()
 
 
 def _bytes(value: str | bytes) -> bytes:
