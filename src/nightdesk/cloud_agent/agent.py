@@ -19,7 +19,7 @@ from nightdesk.cloud_agent.skills import HANDLERS
 from nightdesk.errors import HubUnreachable, NightdeskError, Transient
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
-from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
+from nightdesk.runtime.desk import check_vault, drafting_for, engine_for, guard_for
 from nightdesk.skills.drafting import Drafting, tell_failure, wants_draft
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
@@ -50,12 +50,15 @@ class CloudAgent:
         self._desk = desk
         self._clock = clock
         self._registry = Registry(Role.CLOUD, load_skills(skills_root()), HANDLERS)
-        self.engine = engine_for(desk)
+        guard = guard_for(desk)
+        self.engine = engine_for(desk, guard=guard)
         self._drafting: Drafting = drafting_for(
             desk, clock, partial(self._registry.run, "cloud-write-update")
         )
         mail = desk.settings.email
-        self._watcher = MailWatcher(mail, desk.vault, desk.state, clock) if mail.maildir else None
+        self._watcher = (
+            MailWatcher(mail, desk.vault, desk.state, clock, guard.redact) if mail.maildir else None
+        )
         # A card may be deleted or refused on the laptop: the same round is never drafted twice.
         self._drafted = Seen(desk.state / "seen.sqlite", "drafted")
         self._offline = ""

@@ -21,13 +21,12 @@ from nightdesk.runtime.command import (
     VerboseOption,
     new_app,
     open_desk,
-    print_json,
     run_app,
 )
 from nightdesk.runtime.daemon import serve
 from nightdesk.runtime.doctor import shared_checks
 from nightdesk.runtime.shown import show_checks, show_skills
-from nightdesk.runtime.status import status_of
+from nightdesk.runtime.status import show_status, status_of
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
 from nightdesk.supervise import logs
@@ -106,14 +105,8 @@ def run(
 
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show what the vault holds and whether the agent runs."""
-    desk = open_desk(Role.CLOUD, config)
-    found = status_of(desk)
-    if as_json:
-        print_json(found)
-        return
-    for key, value in found.items():
-        typer.echo(f"{key.replace('_', ' ')}: {value}")
+    """Show what the vault holds, what is held back, and whether the agent runs."""
+    show_status(status_of(open_desk(Role.CLOUD, config)), as_json=as_json)
 
 
 @app.command()

@@ -24,6 +24,7 @@ from nightdesk.runtime.setup import (
 )
 from nightdesk.sync.access import access_for
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.canary import canary
 from nightdesk.sync.engine import join
 from nightdesk.sync.outside import make_bare_hub
 from nightdesk.sync.signers import Trust
@@ -146,6 +147,7 @@ def init(
         given |= {"--hub-user": hub_user, "--hub-ca-file": hub_ca_file}
         say_ignored(path, {**given, "--user": user})
     trust(path, "owner", trusted)
+    canary(state_path(Role.CLOUD, path))
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")
     say(str(key))

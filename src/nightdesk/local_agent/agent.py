@@ -199,7 +199,10 @@ class LocalAgent:
             last = f"last change {moment(self._last_change)}" if self._last_change else "up to date"
             self._sync_state = Health("Sync", well=True, state=last)
         self._troubles["held back"] = [
-            Attention(h.path, f"stays on this laptop: {h.reason}") for h in report.held_back
+            Attention(
+                h.path, f"{f'line {h.line}: ' if h.line else ''}stays on this laptop: {h.reason}"
+            )
+            for h in report.held_back
         ]
         for refusal in report.refused:
             self._tell_refusal(refusal, report.tip)

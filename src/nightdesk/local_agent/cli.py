@@ -107,20 +107,11 @@ def run(
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what waits, what is held back or refused, and whether the agent runs."""
     from nightdesk.local_agent.view import read_attention
-    from nightdesk.runtime.status import status_of
+    from nightdesk.runtime.status import show_status, status_of
 
     desk = open_desk(Role.LOCAL, config)
     found = status_of(desk) | {"needs_a_look": read_attention(desk.state)}
-    if as_json:
-        print_json(found)
-        return
-    for key, value in found.items():
-        if isinstance(value, list):
-            typer.echo(f"{key.replace('_', ' ')}: {len(value)}")
-            for item in value:
-                typer.echo(f"  {item['where']}: {item['what']}")
-        else:
-            typer.echo(f"{key.replace('_', ' ')}: {value}")
+    show_status(found, as_json=as_json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from nightdesk import config
 from nightdesk.config import state_path
 from nightdesk.local_agent.folders import make_folders
 from nightdesk.policy import Role
+from nightdesk.runtime.desk import own_secrets
 from nightdesk.runtime.setup import (
     ask,
     check_values,
@@ -22,7 +23,9 @@ from nightdesk.runtime.setup import (
 )
 from nightdesk.sync.access import access_for
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.canary import canary
 from nightdesk.sync.engine import create_root
+from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signing import signing_key
 
 
@@ -84,7 +87,8 @@ def init(
         signing_key(state, name)  # it opens the hub
         access = access_for(settings.hub, state, name)
         say(f"1. Begin the vault in {folder} (notes that are there already are kept)")
-        create_root(folder, hub, state, name, vault_template(), access=access)
+        guard = Guard(own_secrets(Role.LOCAL, state), canaries=[canary(state)])
+        create_root(folder, hub, state, name, vault_template(), access=access, guard=guard)
         make_folders(folder)
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, laptop half. Credentials never stand here.")
@@ -94,6 +98,7 @@ def init(
         say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
     trust(path, "cloud", clouds)
     trust(path, "devices", devices)
+    canary(state_path(Role.LOCAL, path))
     key = signing_key(state_path(Role.LOCAL, path), name)
     say("3. Signing key (public; `agent-cloud init --hub-only` takes it as --owner-key FILE):")
     say(str(key))

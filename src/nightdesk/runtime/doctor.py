@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from nightdesk.connectors.email.maildir import MaildirMailbox
 from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import released, short_credentials
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
 from nightdesk.sync.access import access_for
+from nightdesk.sync.forms import MIN_SECRET_LENGTH
 from nightdesk.sync.held import is_offered
 from nightdesk.sync.outside import clone_fault, git_version, probe_hub
 
@@ -33,6 +35,7 @@ def shared_checks(desk: Desk) -> Iterator[Check]:
     if desk.settings.email.maildir:
         yield _maildir(desk)
     yield _model(desk)
+    yield _guard(desk)
 
 
 def _git() -> Check:
@@ -121,3 +124,24 @@ def _model(desk: Desk) -> Check:
     except NightdeskError as e:
         return Check("model", False, e.what, e.remedy)
     return Check("model", True, f"{settings.provider}:{settings.name}")
+
+
+def _guard(desk: Desk) -> Check:
+    name = "secrets"
+    try:
+        short = short_credentials()
+        release = released(desk)
+    except NightdeskError as e:
+        return Check(name, False, e.what, e.remedy)
+    if short:
+        return Check(
+            name,
+            None,
+            f"too short to be looked for in notes: {', '.join(short)}",
+            f"Use credentials of at least {MIN_SECRET_LENGTH} characters",
+        )
+    gone = [p for p in release if not (desk.vault / p).is_file()]
+    if gone:
+        remedy = "Correct or remove it in `release` under [sync]; a path holds for one place only"
+        return Check(name, None, f"released, but not there: {', '.join(gone)}", remedy)
+    return Check(name, True, "every note is searched for them before it leaves")

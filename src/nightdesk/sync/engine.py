@@ -38,6 +38,7 @@ from nightdesk.sync.evidence import keep as keep_evidence
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.held_back import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.judging import Incoming, Judge, Judging
@@ -170,9 +171,16 @@ class Engine:
             )
             self._unwritten = Unwritten(self._state / "unwritten.json")
             self._judging = Judging(
-                git, self._commits, self._trust, self._role, me, gate=self._gate
+                git,
+                self._commits,
+                self._trust,
+                self._role,
+                me,
+                secret=self._secret,
+                gate=self._gate,
             )
             self._distrust = Distrust(self._state / "distrusted.json")
+            self._held = HeldBackFile(self._state)
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
             step_along(git, self._base)
@@ -218,6 +226,7 @@ class Engine:
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            self._held.keep(progress.held_back)
             return progress.report(self._base)
 
     def claim(self, paths: Sequence[str]) -> list[str]:
@@ -267,7 +276,7 @@ class Engine:
             HubRefused: the hub said no.
         """
         with self._one_at_a_time:
-            self._hub.beat(status)
+            self._hub.beat({key: self._guard.clean(text) for key, text in status.items()})
 
     def heartbeat(self, agent: str) -> Heartbeat | None:
         """The last fetched heartbeat of an agent; None when there never was one."""
@@ -328,6 +337,8 @@ class Engine:
         if not self._apply(plan, progress):
             return False
         self._move_base(tip)
+        if self._leaks(changes, snapshot, listing):
+            return False
         done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
         if done:
             self._deletions.used()
@@ -358,6 +369,10 @@ class Engine:
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
+
+    def _secret(self, path: str, data: bytes) -> str | None:
+        hit = self._guard.check_incoming(path, data)
+        return hit.reason if hit else None
 
     def _listing(self, commit: str | None) -> Listing:
         """What a commit of the hub holds, as this agent believes it."""
@@ -416,6 +431,24 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
+        """Whether a merge made bytes, or put them at a path, that must not leave.
+
+        They lie on the disk now, so the next look at it holds them back like any other.
+        """
+        made = {
+            path: entry.oid
+            for path, entry in changes.items()
+            if entry and entry not in (snapshot.entries.get(path), tip.vault.get(path))
+        }
+        blobs = self._contents.read_all(made.values())
+        for path, oid in made.items():
+            hit = self._guard.check(path, blobs[oid])
+            known = hit and hit.known_is_fine and any(e.oid == oid for e in tip.vault.values())
+            if hit and not known:
+                return True
+        return False
 
     def _publish(
         self,

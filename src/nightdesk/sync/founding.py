@@ -33,6 +33,7 @@ def create_root(
     agent: str,
     template: Path,
     access: Access | None = None,
+    guard: Guard | None = None,
 ) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
@@ -47,6 +48,8 @@ def create_root(
         agent: the author.
         template: a folder whose files seed the vault.
         access: what opens the hub; without it, what the state folder holds.
+        guard: what must not leave, also not with the first commit; without one, paths, zones
+            and token formats are guarded.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -75,7 +78,7 @@ def create_root(
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent)
+        root = _root_commit(git, state, agent, guard or Guard(role=Role.LOCAL))
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -213,8 +216,8 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str) -> str:
-    snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
+def _root_commit(git: Git, state: Path, agent: str, guard: Guard) -> str:
+    snapshot = Scanner(git.vault, git, guard).scan({}, full=True)
     tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))
