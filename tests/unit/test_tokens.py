@@ -237,7 +237,8 @@ def test_any_text_can_be_redacted(text: str) -> None:
 @pytest.mark.parametrize(
     "piece",
     ["-----BEGIN RSA PRIVATE KEY-----\n", "://a:", "AKIA", "AC" + "a" * 32 + " ", "eyJa.",
-     "aws_secret ", "WASecretBundle:{", "sk-" + "a" * 31 + " ", "xoxb-a", "eyJ", "eyJaaaaaaaaaaaa.", "1//0", "ghp_", "sk-proj-", "glpat-",
+     "aws_secret ", "WASecretBundle:{", "sk-" + "a" * 31 + " ", "xoxb-a", "eyJ",
+     "eyJaaaaaaaaaaaa.", "1//0", "ghp_", "sk-proj-", "glpat-",
 
      "-----BEGIN PRIVATE KEY-----\n" + "A" * 40],
 )  # fmt: skip
