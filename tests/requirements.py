@@ -88,7 +88,7 @@ ROWS: dict[str, Row] = {
     ),
     "US4.test": Row(
         ".env and sessions stay out of sync, Markdown syncs",
-        broken="the credentials.json pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "US4.1": Row(
         "a file of the cloud's appears in the local vault",
@@ -100,7 +100,7 @@ ROWS: dict[str, Row] = {
     ),
     "US4.3": Row(
         "WhatsApp session files are not uploaded",
-        broken="the session pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the session pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "US5.test": Row("cloud drafts mail and posts only; Local has WhatsApp and payments", PRIVATE),
     "US5.1": Row(
@@ -157,7 +157,7 @@ ROWS: dict[str, Row] = {
     ),
     "FR-007": Row(
         "sync excludes .env, tokens, sessions, banking credentials",
-        broken="the session pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the session pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "FR-008": Row(
         "the vault syncs through Git",
@@ -184,7 +184,7 @@ ROWS: dict[str, Row] = {
     "SC-003": Row("no sensitive action executed by the cloud", SIGNED),
     "SC-004": Row(
         "no credential file synced to the cloud",
-        broken="the credentials.json pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "SC-005": Row("claim conflicts resolved correctly in every case", RACE),
     "SC-006": Row("crashed components restart within 60 s", HEALTH),

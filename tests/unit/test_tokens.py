@@ -237,10 +237,20 @@ def test_any_text_can_be_redacted(text: str) -> None:
 @pytest.mark.parametrize(
     "piece",
     ["-----BEGIN RSA PRIVATE KEY-----\n", "://a:", "AKIA", "AC" + "a" * 32 + " ", "eyJa.",
-     "aws_secret ", "WASecretBundle:{", "sk-" + "a" * 31 + " ", "xoxb-a",
+     "aws_secret ", "WASecretBundle:{", "sk-" + "a" * 31 + " ", "xoxb-a", "eyJ",
+     "eyJaaaaaaaaaaaa.", "1//0", "ghp_", "sk-proj-", "glpat-",
+
      "-----BEGIN PRIVATE KEY-----\n" + "A" * 40],
 )  # fmt: skip
 def test_hostile_repetition_costs_no_more_than_its_length(piece: str) -> None:
     """A mail made to slow the search down: ten times the text, not a hundred times the steps."""
     text = piece * (400_000 // len(piece))
     find(text)  # the test run's own time limit is the judge: quadratic steps would take minutes
+
+
+@pytest.mark.parametrize("name", ["AIza", "AKIA", "ghp_", "npm", "sk-", "hf", "twilio key", "JWT"])
+def test_the_middle_of_a_longer_word_is_no_token(name: str) -> None:
+    """An image in base64 may hold any letters."""
+    token = SAMPLES[name][1]()
+    assert find(f"data:image/png;base64,iVBORw0KGgo{token}x9") == []
+    assert find(f"data:image/png;base64 {token} x9") != []
