@@ -62,7 +62,7 @@ def test_everything_that_can_be_found_is_guarded(
     stored = {"smtp_password": "from-the-keyring"}
     monkeypatch.setattr(keyring, "get_password", lambda service, name: stored.get(name))
     desk = desk_of(tmp_path)
-    public = signing_key(desk.state, "local")
+    public = str(signing_key(desk.state, "local"))
     guard = guard_for(desk)
     for name, text in [
         ("bank_pin", "from-the-folder"), ("google: client_secret", "of-the-client"),
