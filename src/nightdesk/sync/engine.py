@@ -19,7 +19,7 @@ from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
 from nightdesk.policy import Role
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
-from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
+from nightdesk.sync.claiming import BATCH, Claiming, back_off
 from nightdesk.sync.clone import (
     BASE,
     MAIN,
@@ -158,6 +158,14 @@ class Engine:
             self._unwritten = Unwritten(self._state / "unwritten.json")
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
+            self._claiming = Claiming(
+                self._agent,
+                git=git,
+                hub=self._hub,
+                trees=self._trees,
+                entries_at=lambda commit: self._commits.at(commit).vault,
+                may_claim_on=self._may_claim_on,
+            )
             step_along(git, self._base)
             self._open = opening.pop_all()
 
@@ -203,7 +211,7 @@ class Engine:
                 self._last_full = time.monotonic()
             return progress.report(self._base)
 
-    def claim(self, paths: Sequence[str]) -> list[str]:
+    def claim(self, paths: Sequence[str], most: int | None = None) -> list[str]:
         """Claim tasks: a commit that only moves files, accepted by the hub.
 
         The rule: docs/design.md, section 3.
@@ -211,6 +219,9 @@ class Engine:
         Args:
             paths: vault-relative, in `Needs_Action/`; what the hub does not hold there (not
                 synced yet, a local-only zone) is not claimed.
+            most: claim at most so many (up to 50) of them, in one push. Which ones is left to
+                chance, so that agents that see the same tasks do not all run for the first.
+                Without it all of them are tried, in pushes of 50.
 
         Returns:
             The new paths of those that were won, are confirmed in the hub, and have been moved
@@ -223,20 +234,12 @@ class Engine:
         """
         won: list[str] = []
         with self._one_at_a_time:
+            if most is not None:
+                moves = self._claiming.claim(paths, most)
+                return claims.claim_all(self._vault, moves, self._agent)
             for start in range(0, len(paths), BATCH):
-                moves = claim_in_hub(
-                    paths[start : start + BATCH],
-                    self._agent,
-                    git=self._git,
-                    hub=self._hub,
-                    trees=self._trees,
-                    entries_at=lambda commit: self._commits.at(commit).vault,
-                    may_claim_on=self._may_claim_on,
-                )
-                for path in moves:
-                    moved = claims.claim(self._vault, path, self._agent)
-                    if moved:
-                        won.append(moved)
+                moves = self._claiming.claim(paths[start : start + BATCH])
+                won += claims.claim_all(self._vault, moves, self._agent)
         return won
 
     def beat(self, status: Mapping[str, str]) -> None:
@@ -431,6 +434,7 @@ class Engine:
         return True
 
     def _move_base(self, commit: str) -> None:
+        self._claiming.hub_stands_at(commit)
         if commit == self._base:
             return
         self._git.update_refs((BASE, commit))
