@@ -7,7 +7,9 @@ push, on two hubs with the same notes, so that both see the same machine:
 - plumbing: update-index, write-tree, commit-tree and push with a private index that stays in
   step, no fetch, no work tree, nothing looked at; and once more with a signed commit.
 
-`python benchmarks/claims.py [NOTES] [PUSHES]` prints a table; the number to hold is nightdesk at
+Then 1, 2 and 4 processes, each with its own clone, claim from one list until nothing is left.
+
+`python benchmarks/claims.py [NOTES] [PUSHES]` prints two tables; the number to hold is nightdesk at
 least 0.4 of plumbing (docs/design.md, section 11).
 """
 
@@ -25,7 +27,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "race"))
 
-from conductor import join_agents, make_task
+from conductor import NAMES, Agent, join_agents, make_task
+
+from nightdesk.policy import Role
 
 BATCH = 50
 NEW, OLD = "In_Progress/local/", "Needs_Action/general/"
@@ -115,6 +119,58 @@ def main(notes: int, pushes: int) -> None:
         print(f"{name:<20}{middle * 1e3:>12.1f}{BATCH / middle:>10.0f}{best / middle:>13.2f}")
 
 
+def contend(number: int, tasks: int, batch: int) -> None:
+    """Let so many processes claim from one list, and print how fast and how fairly."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        notes = {f"{OLD}{make_task(n)[0]}": make_task(n)[1] for n in range(tasks)}
+        agents = join_agents(root, NAMES[:number], notes).values()
+        racers = [
+            subprocess.Popen(
+                [sys.executable, __file__, "claimer", str(root), a.name, a.role, str(batch)],
+                stdout=subprocess.PIPE, text=True,
+            )
+            for a in agents
+        ]  # fmt: skip
+        while len(list(root.glob("*.ready"))) < number:
+            time.sleep(0.01)
+        start = time.perf_counter()
+        (root / "start").touch()
+        won = [[int(n) for n in racer.communicate()[0].split()] for racer in racers]
+        seconds = time.perf_counter() - start
+    assert sum(claims for claims, _ in won) == tasks
+    split = "/".join(str(claims) for claims, _ in won)
+    calls = sum(calls for _, calls in won)
+    print(f"{number:<10}{batch:>8}{tasks / seconds:>10.0f}{calls:>8}   {split}")
+
+
+def claimer(root: Path, name: str, role: Role, batch: int) -> None:
+    """One process of `contend`: prints how many tasks it won, in how many calls."""
+    agent = Agent(root, name, role)
+    engine = agent.engine()
+    engine.open()
+    engine.cycle()
+    left = sorted(
+        str(p.relative_to(agent.vault)) for p in (agent.vault / "Needs_Action").rglob("*.md")
+    )
+    (root / f"{name}.ready").touch()
+    while not (root / "start").exists():
+        time.sleep(0.001)
+    won = calls = 0
+    while mine := engine.claim(left, most=batch):
+        won += len(mine)
+        calls += 1
+    engine.close()
+    print(won, calls)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["claimer"]:
+        claimer(Path(sys.argv[2]), sys.argv[3], Role(sys.argv[4]), int(sys.argv[5]))
+        sys.exit()
     given = [int(text) for text in sys.argv[1:]]
     main(*[*given, *(5_000, 30)[len(given) :]])
+    print(f"\n{'processes':<10}{'a push':>8}{'claims/s':>10}{'won':>8}   split")
+    for processes in (1, 2, 4):
+        for a_push in (1, 10, 50):
+            contend(processes, 60 * a_push if a_push < 50 else 2_000, a_push)

@@ -14,7 +14,8 @@ result that the agents are told to append to some.
 A ledger is an agent's own append-only file outside the vault: one JSON object a line,
 `{"do": "work", "task": <file name>, "tip": <hub commit>}`, flushed before the work goes on. At
 `tip` the task must be that agent's, and no two agents may have worked one task. The same agent
-may have worked it again after its own crash, which the same rule covers: it was still its own.
+may have worked it again, but only after its own crash (`{"do": "start"}` begins each of its
+lives); that it was still its own then, the first rule says.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Finding:
 
     Attributes:
         kind: two places | gone | wrong way | foreign claim | changed claim | stray file |
-            not done | changed text | worked by two | worked unowned.
+            not done | changed text | worked by two | worked again | worked unowned.
         task: file name.
         what: where and how.
     """
@@ -187,10 +188,16 @@ class _Judge:
     # The ledgers ------------------------------------------------------------------------
 
     def read_ledger(self, agent: str, ledger: Path) -> None:
+        in_this_life: set[str] = set()
         for line in _lines(ledger):
+            if line["do"] == "start":
+                in_this_life.clear()
             if line["do"] != "work":
                 continue
             self.ruling.worked += 1
+            if line["task"] in in_this_life:
+                self.find("worked again", line["task"], f"by {agent}, which had not crashed")
+            in_this_life.add(line["task"])
             owner = self.owner_at(line["task"], line["tip"])
             if owner != agent:
                 what = f"by {agent} at {line['tip']}, where it was of {owner or 'nobody'}"

@@ -59,6 +59,7 @@ class Worker:
         self.ledger = Ledger(agent)
 
     def run(self) -> None:
+        self.ledger.append("start", "")
         engine = self.agent.engine()
         engine.open()
         while True:

@@ -367,6 +367,7 @@ class Engine:
             reviewed.theirs,
             ours_is=self._role,
             know=know,
+            agent=self._agent,
             frozen=shown.frozen,
             absent=shown.absent,
             occupied=snapshot.occupied,
