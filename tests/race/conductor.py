@@ -80,9 +80,7 @@ def make_tasks(number: int) -> dict[str, bytes]:
     return {f"Needs_Action/general/{int(n[-8:-3]) // 500:02}/{n}": data for n, data in tasks}
 
 
-def join_agents(
-    root: Path, names: Sequence[str], notes: Mapping[str, bytes]
-) -> dict[str, Agent]:
+def join_agents(root: Path, names: Sequence[str], notes: Mapping[str, bytes]) -> dict[str, Agent]:
     """Make a hub that holds these notes, and a clone for each agent; the first one is Local."""
     roles = [Role.LOCAL, *[Role.CLOUD] * (len(names) - 1)]
     agents = {n: Agent(root, n, role) for n, role in zip(names, roles, strict=True)}
