@@ -73,7 +73,7 @@ class Worker:
                 if not (open_tasks or own or report.pushed):
                     break
                 if open_tasks:
-                    won = engine.claim(open_tasks, most=random.randint(1, self.batch))
+                    won = engine.claim(open_tasks, most=random.randint(self.batch // 2, self.batch))
                     self.work(won)
             except HubUnreachable as e:
                 self.log(e)
