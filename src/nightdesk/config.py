@@ -133,6 +133,20 @@ class SyncSettings(_Section):
     silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
 
 
+class TrustedKeys(_Section):
+    """Public keys, one line each as `init` prints it ("ssh-ed25519 AAAA… name").
+
+    Attributes:
+        owner: on a cloud agent, the laptop's key; what it has signed counts as judged.
+        devices: further devices of the owner's; they may write everything, and approve.
+        cloud: the keys of cloud agents.
+    """
+
+    owner: list[str] = Field(default_factory=list)
+    devices: list[str] = Field(default_factory=list)
+    cloud: list[str] = Field(default_factory=list)
+
+
 def _agent_name(text: str) -> str:
     if not _AGENT.fullmatch(text):
         raise ValueError("a name is 1 to 31 small letters, digits or hyphens, a letter first")
@@ -160,7 +174,7 @@ class Settings(_Section):
     model: ModelSettings = ModelSettings()
     approval: ApprovalSettings = ApprovalSettings()
     sync: SyncSettings = SyncSettings()
-    trusted: list[str] = Field(default_factory=list)
+    trusted: TrustedKeys = TrustedKeys()
 
 
 def config_path(role: Role, given: Path | None = None) -> Path:

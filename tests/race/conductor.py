@@ -28,6 +28,8 @@ from judge import Ruling, judge
 from nightdesk.config import SyncSettings
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine, create_root, join
+from nightdesk.sync.signers import Key, Trust
+from nightdesk.sync.signing import signing_key
 
 HERE = Path(__file__).parent
 NAMES = ("local", "cloud", "ada", "grace")
@@ -64,7 +66,15 @@ class Agent:
     def engine(self) -> Engine:
         """A new engine, not open yet."""
         hub, settings = str(self.hub), SyncSettings()
-        return Engine(self.vault, hub, self.state, self.role, self.name, settings)
+        return Engine(
+            self.vault, hub, self.state, self.role, self.name, settings, trust=self.trust()
+        )
+
+    def trust(self) -> Trust:
+        """Everybody's public keys, as each agent knows them: the first one is the owner's."""
+        lines = (self.root / "keys").read_text("utf-8").splitlines()
+        owner, *cloud = [Key.parse(line) for line in lines]
+        return Trust(owner=(owner,), cloud=tuple(cloud))
 
 
 def make_task(number: int) -> tuple[str, bytes]:
@@ -93,6 +103,8 @@ def join_agents(root: Path, names: Sequence[str], notes: Mapping[str, bytes]) ->
     shutil.rmtree(template)
     for agent in others:
         join(agent.vault, str(agent.hub), agent.state, agent.name)
+    keys = [str(signing_key(agent.state, agent.name)) for agent in agents.values()]
+    (root / "keys").write_text("\n".join(keys), "utf-8")
     return agents
 
 

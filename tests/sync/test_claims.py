@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from twovaults import SETTINGS, Desk, Side
 from nightdesk.errors import HubUnreachable
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine, join
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import signing_key
 
 
 def add_tasks(desk: Desk, number: int) -> list[str]:
@@ -48,10 +51,16 @@ def test_two_engines_race_for_the_same_tasks_and_each_has_one_owner(desk: Desk) 
     third = Side(desk.root, desk.hub, Role.CLOUD)
     third.vault, third.state = desk.root / "third-vault", desk.root / "third-state"
     join(third.vault, str(desk.hub), third.state, "third")
+    keys = (desk.cloud.key, signing_key(third.state, "third"))
+    trust = Trust(owner=(desk.local.key,), cloud=keys)
+    desk.local.open(trust=trust)
+    desk.cloud.open(trust=trust)
     engines = {
         "local": desk.local.engine,
         "cloud": desk.cloud.engine,
-        "third": Engine(third.vault, str(desk.hub), third.state, Role.CLOUD, "third", SETTINGS),
+        "third": Engine(
+            third.vault, str(desk.hub), third.state, Role.CLOUD, "third", SETTINGS, trust=trust
+        ),
     }
     engines["third"].open()
     won: dict[str, list[str]] = {name: [] for name in engines}
@@ -79,18 +88,19 @@ def test_two_engines_race_for_the_same_tasks_and_each_has_one_owner(desk: Desk) 
 
 
 RACER = """
-import json, sys, time
+import json, pickle, sys, time
 from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine
-vault, hub, state, role, start = sys.argv[1:6]
-engine = Engine(Path(vault), hub, Path(state), Role(role), role, SyncSettings())
+vault, hub, state, role, trust, start = sys.argv[1:7]
+trust = pickle.loads(bytes.fromhex(trust))
+engine = Engine(Path(vault), hub, Path(state), Role(role), role, SyncSettings(), trust=trust)
 engine.open()
 while not Path(start).exists():
     time.sleep(0.002)
 won = []
-for path in sys.argv[6:]:
+for path in sys.argv[7:]:
     won += engine.claim([path])
 print(json.dumps(won))
 engine.close()
@@ -105,7 +115,7 @@ def test_two_processes_race_one_by_one(desk: Desk) -> None:
     racers = [
         subprocess.Popen(
             [sys.executable, "-c", RACER, str(side.vault), str(desk.hub), str(side.state),
-             str(side.role), str(start), *tasks],
+             str(side.role), pickle.dumps(side.options["trust"]).hex(), str(start), *tasks],
             stdout=subprocess.PIPE,
         )
         for side in (desk.local, desk.cloud)
@@ -134,7 +144,11 @@ def test_what_is_finished_right_after_the_claim_stays_finished(desk: Desk, name:
         side = Side(desk.root, desk.hub, Role.CLOUD)
         side.vault, side.state = desk.root / "third-vault", desk.root / "third-state"
         join(side.vault, str(desk.hub), side.state, "third")
-        side.engine = Engine(side.vault, str(desk.hub), side.state, Role.CLOUD, "third", SETTINGS)
+        keys = (desk.cloud.key, signing_key(side.state, "third"))
+        side.engine = Engine(
+            side.vault, str(desk.hub), side.state, Role.CLOUD, "third", SETTINGS,
+            trust=Trust(owner=(desk.local.key,), cloud=keys),
+        )  # fmt: skip
         side.engine.open()
     engine = side.engine
     assert engine is not None

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightdesk.policy import Role
-from nightdesk.sync.entries import Changed, Commit, Entry
-from nightdesk.sync.frontmatter import peek, split
-from nightdesk.sync.gate import fault, judge
+from nightdesk.sync.frontmatter import peek
+from nightdesk.sync.heads import split
 from nightdesk.sync.secrets import Guard, excluded, held_back
 
 
@@ -147,39 +146,3 @@ def test_reading_never_fails_and_loses_no_byte(data: bytes) -> None:
         assert head + body == note
         peek(note, "id")
         held_back("Plans/x.md", note)
-
-
-FILE = Entry("100644", "a" * 40)
-
-
-@pytest.mark.parametrize(
-    ("path", "entry"),
-    [
-        ("n.md", Entry("120000", "a" * 40)), ("n.md", Entry("160000", "a" * 40)),
-        ("n.md", Entry("100755", "a" * 40)), (".env", FILE), ("a/.gitattributes", FILE),
-        (".gitmodules", FILE), ("a\\b.md", FILE), ("con.md", FILE), ("a/../b.md", FILE),
-        ("n\u202e.md", FILE), ("\udcff.md", FILE), ("a /b.md", FILE), ("banking/x.md", FILE),
-    ],
-)  # fmt: skip
-def test_the_gate_refuses_what_can_never_be_part_of_a_vault(path: str, entry: Entry) -> None:
-    assert fault(path, entry)
-    commit = Commit("c" * 40, (), "cloud", 1, (Changed(path, None, entry),))
-    gone = Commit("d" * 40, (), "cloud", 2, (Changed(path, entry, None),))
-    assert judge([commit, gone], Role.CLOUD).alien == {path: fault(path, entry)}
-
-
-def test_the_gate_lets_ordinary_work_pass_and_guards_decisions_on_the_laptop() -> None:
-    def verdict(path: str, before: Entry | None, after: Entry | None, role: Role) -> bool:
-        commit = Commit("c" * 40, (), "cloud", 1, (Changed(path, before, after),))
-        found = judge([commit], role)
-        return bool(found.alien or found.trespass)
-
-    other = Entry("100644", "b" * 40)
-    for role in Role:
-        assert not verdict("Updates/u.md", None, FILE, role)
-        assert not verdict(".gitignore", None, FILE, Role.CLOUD)
-        assert not verdict("Pending_Approval/email/c.md", None, FILE, role)
-    assert verdict("Approved/c.md", None, FILE, Role.LOCAL)
-    assert verdict("Pending_Approval/email/c.md", FILE, other, Role.LOCAL)
-    assert verdict(".gitignore", FILE, None, Role.LOCAL)
-    assert not verdict("Approved/c.md", None, FILE, Role.CLOUD), "Local's word counts there"

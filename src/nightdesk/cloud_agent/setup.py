@@ -9,7 +9,6 @@ import typer
 from nightdesk.config import state_path
 from nightdesk.errors import ConfigError, UsageError
 from nightdesk.policy import Role
-from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import (
     ask,
     check_values,
@@ -23,6 +22,8 @@ from nightdesk.runtime.setup import (
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import join
 from nightdesk.sync.outside import make_bare_hub
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import signing_key
 
 
 def make_hub(folder: Path, owner_key: Path | None) -> None:
@@ -86,16 +87,22 @@ def init(
         state = state_path(Role.CLOUD, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         say(f"1. Clone the vault into {values['vault']}")
-        join(folder.expanduser().absolute(), hub, state, name)
+        owner = tuple(public_key(file) for file in trusted)
+        start = join(folder.expanduser().absolute(), hub, state, name, Trust(owner=owner))
+        if start:
+            say(
+                f"   It starts from commit {start[:12]}"
+                + (", signed by the laptop" if owner else "")
+            )
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, cloud half. Credentials never stand here.")
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--email": email}
         say_ignored(path, {**given, "--user": user})
-    trust(path, trusted)
+    trust(path, "owner", trusted)
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")
-    say(key)
+    say(str(key))
     say(f"Next: agent-cloud doctor --config {path}, then agent-cloud run --config {path}")
 
 

@@ -60,6 +60,10 @@ def init(
     trust_cloud: Annotated[
         list[Path] | None, typer.Option(help="File with the cloud's public key; repeatable.")
     ] = None,
+    trust_device: Annotated[
+        list[Path] | None,
+        typer.Option(help="File with the public key of another device of yours; repeatable."),
+    ] = None,
     non_interactive: Annotated[bool, typer.Option(help="Ask nothing.")] = False,
 ) -> None:
     """Set the laptop up: begin the vault and its hub, write the configuration, make a key."""
@@ -72,7 +76,8 @@ def init(
         user=user,
         smtp=smtp,
         smtp_user=smtp_user,
-        trusted=trust_cloud or [],
+        clouds=trust_cloud or [],
+        devices=trust_device or [],
         unattended=non_interactive,
     )
 

@@ -10,7 +10,6 @@ from nightdesk import config
 from nightdesk.config import state_path
 from nightdesk.local_agent.folders import make_folders
 from nightdesk.policy import Role
-from nightdesk.runtime.keys import signing_key
 from nightdesk.runtime.setup import (
     ask,
     check_values,
@@ -23,6 +22,7 @@ from nightdesk.runtime.setup import (
 )
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.engine import create_root
+from nightdesk.sync.signing import signing_key
 
 
 def init(
@@ -35,7 +35,8 @@ def init(
     user: str,
     smtp: str | None,
     smtp_user: str,
-    trusted: list[Path],
+    clouds: list[Path],
+    devices: list[Path],
     unattended: bool,
 ) -> None:
     """Set up the laptop; each step is safe to repeat, and trust may be added later.
@@ -81,10 +82,11 @@ def init(
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--smtp": smtp}
         say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
-    trust(path, trusted)
+    trust(path, "cloud", clouds)
+    trust(path, "devices", devices)
     key = signing_key(state_path(Role.LOCAL, path), name)
     say("3. Signing key (public; `agent-cloud init --hub-only` takes it as --owner-key FILE):")
-    say(key)
+    say(str(key))
     if config.load(path).email.smtp_user:
         say("Put the mail password where only you can read it: keyring set nightdesk smtp_password")
     say(f"Next: agent-local doctor --config {path}, then agent-local run --config {path}")

@@ -9,13 +9,16 @@ from datetime import datetime
 from pathlib import Path
 
 from nightdesk.config import credential
-from nightdesk.errors import VaultUnavailable
+from nightdesk.errors import ConfigError, VaultUnavailable
+from nightdesk.policy import Role
 from nightdesk.runtime.command import Desk
 from nightdesk.skills.drafting import Drafting, Tell, report
 from nightdesk.skills.model import make_model
 from nightdesk.sync.engine import Engine
 from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Key, Trust
+from nightdesk.sync.signing import signing_key
 from nightdesk.vault.watch import Signal, Watch
 
 CREDENTIAL_NAMES = (
@@ -32,6 +35,30 @@ def guard_for(desk: Desk) -> Guard:
     """The exclude guard, armed with every credential that this agent holds."""
     found = {name: value for name in CREDENTIAL_NAMES if (value := credential(name))}
     return Guard(found)
+
+
+def trust_for(desk: Desk) -> Trust:
+    """Which keys are whose, this agent's own among them.
+
+    Raises:
+        ConfigError: a line in `trusted` is no public key.
+    """
+    me = signing_key(desk.state, desk.settings.name)
+    keys = desk.settings.trusted
+    try:
+        owner, devices, cloud = (
+            tuple(Key.parse(line) for line in lines)
+            for lines in (keys.owner, keys.devices, keys.cloud)
+        )
+    except ValueError as e:
+        raise ConfigError(
+            f"a line in [trusted]: {e}",
+            remedy="Put the line in that the other side's `init` printed",
+            where=str(desk.config_file),
+        ) from e
+    if desk.role is Role.LOCAL:
+        return Trust((me, *owner), devices, cloud)
+    return Trust(owner, devices, (me, *cloud))
 
 
 def engine_for(
@@ -51,6 +78,7 @@ def engine_for(
         guard=guard_for(desk),
         incoming=incoming,
         withhold=withhold,
+        trust=trust_for(desk),
     )
 
 

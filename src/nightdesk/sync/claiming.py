@@ -99,8 +99,12 @@ class Claiming:
         self._won_at = self._met_at = float("-inf")
         self._in_a_row = 0
 
-    def hub_stands_at(self, commit: str) -> None:
-        """Tell which commit of the hub was merged or accepted last; the next claim builds on it."""
+    def hub_stands_at(self, commit: str | None) -> None:
+        """Tell where the hub stood after the last cycle; the next claim builds on it.
+
+        Args:
+            commit: judged and merged; None where the next claim has to look for itself.
+        """
         self._seen = commit
 
     def claim(self, paths: Sequence[str], most: int = BATCH) -> dict[str, str]:

@@ -31,28 +31,31 @@ from nightdesk.sync.clone import (
 )
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
+from nightdesk.sync.distrust import Distrust
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
+from nightdesk.sync.evidence import keep as keep_evidence
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
+from nightdesk.sync.judging import Incoming, Judge, Judging
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
-from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
+from nightdesk.sync.returned import as_inbox_notes
+from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
-from nightdesk.sync.trees import Trees, changes_between
+from nightdesk.sync.trees import Trees, changes_between, patched
 from nightdesk.vault import claims
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
-
-PUSHED = "refs/nightdesk/pushed"
-"""The commit that we pushed last, or tried to: it is ours by its id, so the gate skips it."""
 
 LOCK = "sync.lock"
 ATTEMPTS = 12
@@ -88,6 +91,8 @@ class Engine:
             may be asked again for the same bytes.
         withhold: whether a path in `Approved/` is not recorded by the journal yet; until it is,
             the hub goes on seeing the card where it was.
+        trust: which keys are whose; this agent's own key is among them.
+        gate: what judges commits; only a test has another one.
         crash: called with the name of each point at which a killed process must lose nothing.
     """
 
@@ -103,6 +108,8 @@ class Engine:
         guard: Guard | None = None,
         incoming: Renderer | None = None,
         withhold: Callable[[str], bool] | None = None,
+        trust: Trust | None = None,
+        gate: Judge = judge,
         crash: Callable[[str], None] = lambda point: None,
     ) -> None:
         check_hub_url(hub)
@@ -114,8 +121,10 @@ class Engine:
         self._guard = guard or Guard(role=role)
         self._incoming = incoming
         self._withhold = withhold
+        self._trust = trust or Trust()
+        self._gate = gate
         self._crash = crash
-        self._git = Git(vault, state, hub, agent)
+        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE)
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
@@ -146,6 +155,7 @@ class Engine:
                     where=str(self._vault),
                 )
             git = self._git
+            me = signing_key(self._state, self._agent)
             self._trees = Trees(git, self._state / "index")
             self._hub = Hub(git, self._agent)
             self._commits = Commits(git)
@@ -156,6 +166,10 @@ class Engine:
                 CardReview(git, self._contents, self._incoming) if self._incoming else None
             )
             self._unwritten = Unwritten(self._state / "unwritten.json")
+            self._judging = Judging(
+                git, self._commits, self._trust, self._role, me, gate=self._gate
+            )
+            self._distrust = Distrust(self._state / "distrusted.json")
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
             self._claiming = Claiming(
@@ -163,7 +177,7 @@ class Engine:
                 git=git,
                 hub=self._hub,
                 trees=self._trees,
-                entries_at=lambda commit: self._commits.at(commit).vault,
+                entries_at=lambda commit: self._listing(commit).vault,
                 may_claim_on=self._may_claim_on,
             )
             step_along(git, self._base)
@@ -279,7 +293,7 @@ class Engine:
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
-        base = self._commits.at(self._base)
+        base = self._listing(self._base)
         snapshot = self._scanner.scan(base.vault, full=full)
         progress.held_back = snapshot.held
         self._unwritten.settle(snapshot.entries, base.vault)
@@ -301,12 +315,11 @@ class Engine:
                 return True
             tip = self._base
         assert tip is not None
-        listing = self._commits.at(tip)
-        self._tip = listing.vault
-        commits = self._git.log(self._base, tip) if tip != self._base else []
-        shown, reviewed = self._review(snapshot, base, listing, commits)
+        come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
+        shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
-        plan = self._merge(snapshot, base, shown, reviewed, commits)
+        listing = self._listing(tip)
+        plan = self._merge(snapshot, base, shown, reviewed, come.commits)
         changes = changes_between(listing.vault, plan.tree)
         if self._role is Role.LOCAL:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
@@ -315,7 +328,9 @@ class Engine:
         if not self._apply(plan, progress):
             return False
         self._move_base(tip)
-        done = self._publish(tip, listing, plan, changes, progress, line is Line.BEHIND)
+        done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
+        # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
+        self._claiming.hub_stands_at(self._base if done else None)
         if done:
             self._deletions.used()
             progress.refused.update(
@@ -327,19 +342,28 @@ class Engine:
         return done
 
     def _review(
-        self, snapshot: Snapshot, base: Listing, tip: Listing, commits: Sequence[Commit]
+        self, snapshot: Snapshot, base: Listing, tip: str, come: Incoming
     ) -> tuple[Shown, Reviewed]:
-        ours_known = self._git.resolve(PUSHED) if commits else None
-        verdict = judge([c for c in commits if c.oid != ours_known], self._role)
-        if commits or snapshot.waiting:
-            self._contents.learn(base.vault, tip.vault, snapshot.entries, snapshot.waiting)
-        shown = show(snapshot, base.vault, tip.vault, self._contents.ident, self._unwritten.reasons)
-        reviewed = undo_trespass(verdict, base.vault, shown.ours, tip.vault, self._contents)
+        told = keep_evidence(self._git, self._state, come.findings)
+        self._tip = theirs = patched(base.vault, come.changes)
+        if self._role is Role.CLOUD:
+            refused = [finding.path for finding in come.findings]
+            self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
+        if come.commits or snapshot.waiting:
+            self._contents.learn(base.vault, theirs, snapshot.entries, snapshot.waiting)
+        shown = show(snapshot, base.vault, theirs, self._contents.ident, self._unwritten.reasons)
+        reviewed = Reviewed(theirs, [Refusal(printable(f.path), f.reason) for f in told])
         if self._role is Role.LOCAL:
-            drop_twins(base.vault, shown.ours, reviewed, self._contents)
+            drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
+            there = {**shown.ours, **theirs}
+            theirs.update(as_inbox_notes(told, there, self._git, self._contents))
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
+
+    def _listing(self, commit: str | None) -> Listing:
+        """What a commit of the hub holds, as this agent believes it."""
+        return self._distrust.lay_over(self._commits.at(commit))
 
     def _merge(
         self,
@@ -400,12 +424,14 @@ class Engine:
         self,
         tip: str,
         listing: Listing,
-        plan: MergePlan,
         changes: Mapping[str, Entry | None],
         progress: Progress,
         again: bool,
     ) -> bool:
         """Commit and push; False when somebody was first or the outcome is unknown."""
+        if changes:
+            changes, held = self._judging.outgoing(tip, changes)
+            progress.held_back = [*progress.held_back, *held]
         if not changes and not again:
             return True
         commit = tip
@@ -414,7 +440,6 @@ class Engine:
             self._crash("before_commit")
             tree = self._trees.write(tip, changes)
             commit = self._git.commit(tree, [tip], _message(self._agent, changes))
-            self._git.update_refs((PUSHED, commit))
         self._crash("before_push")
         push = self._git.push(f"{commit}:{MAIN}")
         if push.outcome is PushOutcome.REFUSED:
@@ -426,7 +451,7 @@ class Engine:
         self._crash("after_push")
         if changes:
             alien = {p: e for p, e in listing.alien.items() if changes.get(p, e) is not None}
-            self._commits.learn(commit, Listing(plan.tree, alien))
+            self._commits.learn(commit, Listing(patched(listing.vault, changes), alien))
             self._trees.stands_at(commit)
             self._refused.forget()
         progress.pushed.update(dict.fromkeys(changes))
@@ -435,7 +460,6 @@ class Engine:
         return True
 
     def _move_base(self, commit: str) -> None:
-        self._claiming.hub_stands_at(commit)
         if commit == self._base:
             return
         self._git.update_refs((BASE, commit))
@@ -444,7 +468,10 @@ class Engine:
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None
-        return self._hub.compare(self._base, tip) is not Line.BEHIND
+        if tip is None or self._hub.compare(self._base, tip) is Line.BEHIND:
+            return False
+        # What we sign, we have judged: nothing is built upon what must be undone first.
+        return self._judging.is_clean(self._base, tip)
 
 
 def _message(agent: str, changes: Mapping[str, Entry | None]) -> str:

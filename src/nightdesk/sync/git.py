@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,7 @@ from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
 from nightdesk.sync.address import check_hub_url, transport
 from nightdesk.sync.entries import Changed, Commit, Entry
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.signers import Signer, Trust, signers_of
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
@@ -53,18 +54,27 @@ class Git:
         hub: the hub's address.
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
+        key: the private key that signs commits; without one they are not signed.
 
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
     """
 
     def __init__(
-        self, vault: Path, state: Path, hub: str, agent: str, *, folder: Path | None = None
+        self,
+        vault: Path,
+        state: Path,
+        hub: str,
+        agent: str,
+        *,
+        folder: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         self.vault = vault
         self.state = state
         self.hub = hub
         self.folder = folder or vault / ".git"
+        self.key = key
         self.interrupted = threading.Event()
         self._protocols = (transport(hub),)
         self._environment = {
@@ -98,7 +108,7 @@ class Git:
         result = run(self.vault, arguments, environment=environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
             raise SyncHalted(
-                f"git {arguments[0]} failed: {result.reason}",
+                f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
             )
@@ -219,10 +229,43 @@ class Git:
             stream = b"".join(b"blob\ndata %d\n%b\n" % (len(data), data) for data in blobs)
             self.call("fast-import", "--quiet", stdin=stream)
 
-    def commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """Make a commit object; no ref moves."""
+    def commit(
+        self, tree: str, parents: Sequence[str], message: str, *, signed: bool = True
+    ) -> str:
+        """Make a commit object, signed with the agent's key; no ref moves.
+
+        Args:
+            signed: False for what never leaves this machine.
+        """
         arguments = [part for parent in parents for part in ("-p", parent)]
-        return self.call("commit-tree", tree, *arguments, "-m", message).out.decode().strip()
+        with_key: tuple[str, ...] = ()
+        if signed and self.key:
+            with_key = ("-c", f"user.signingkey={self.key}")
+            arguments.append("-S")
+        made = self.call(*with_key, "commit-tree", *arguments, "-m", message, tree)
+        return made.out.decode().strip()
+
+    def signers(self, commits: Sequence[str], trust: Trust) -> dict[str, Signer]:
+        """Who signed each commit, by the keys that are trusted here."""
+        with tempfile.NamedTemporaryFile("w", dir=self.state, suffix=".signers") as file:
+            file.write(trust.allowed_signers())
+            file.flush()
+            setting = f"gpg.ssh.allowedSignersFile={file.name}"
+
+            def ask(arguments: Sequence[str]) -> tuple[int, str]:
+                answer = self.call("-c", setting, *arguments, ok=range(256))
+                return answer.code, answer.out.decode("utf-8", "replace")
+
+            return signers_of(commits, trust, ask)
+
+    def sizes(self, oids: Collection[str]) -> dict[str, int]:
+        """The length of each blob in bytes; those that are missing are left out."""
+        if not oids:
+            return {}
+        wanted = "".join(f"{oid}\n" for oid in oids).encode()
+        out = self.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=wanted).out
+        rows = (line.split(" ") for line in out.decode().splitlines())
+        return {oid: int(size) for oid, size in rows if size.isdigit()}
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
         """Three-way merge of text; None where it is not clean or not text."""
@@ -356,6 +399,12 @@ def _read_push(result: Result) -> Push:
             f"{reason}: {said}" if said else reason,
         )
     return Push(PushOutcome.UNKNOWN, result.reason)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The name of a command after settings (`-c name=value`)."""
+    words = iter(arguments)
+    return next((word for word in words if word != "-c" or not next(words, "")), "")
 
 
 def _rows(out: bytes) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from nightdesk.policy import Role
 from nightdesk.sync.entries import FILE_MODE, Entry, PathMap, blob_oid
-from nightdesk.sync.frontmatter import split
+from nightdesk.sync.heads import split
 from nightdesk.sync.pairing import Ident, Unit, pair
 from nightdesk.sync.plan import MergePlan, steps_between
 from nightdesk.vault.layout import STATE_FOLDERS, Folder, conflict_name

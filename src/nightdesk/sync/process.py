@@ -43,6 +43,12 @@ _CONFIG: tuple[str, ...] = (
     "merge.directoryRenames=false",
     "commit.gpgsign=false",
     "push.gpgSign=false",
+    # Only SSH signatures count: whatever lies in a GnuPG keyring proves nothing here.
+    "gpg.format=ssh",
+    "gpg.program=false",
+    "gpg.x509.program=false",
+    "gpg.ssh.program=ssh-keygen",
+    "log.showSignature=false",
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=20",
 )

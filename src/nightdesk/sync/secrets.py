@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 from nightdesk.errors import NoteError
 from nightdesk.policy import LOCAL_ONLY_ZONES, Role, Zone
-from nightdesk.sync.frontmatter import split
+from nightdesk.sync.heads import split
 from nightdesk.vault.layout import Folder, fault_in_name
 from nightdesk.vault.notes import parse_note
 
