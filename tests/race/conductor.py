@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,9 @@ from nightdesk.sync.signers import Key, Trust
 from nightdesk.sync.signing import signing_key
 
 HERE = Path(__file__).parent
+_START_SECONDS = 0.8
+"""What a new process uses before its first cycle, about."""
+
 NAMES = ("local", "cloud", "ada", "grace")
 
 
@@ -101,8 +105,10 @@ def join_agents(root: Path, names: Sequence[str], notes: Mapping[str, bytes]) ->
         (template / path).write_bytes(data)
     create_root(first.vault, str(first.hub), first.state, first.name, template)
     shutil.rmtree(template)
-    for agent in others:
-        join(agent.vault, str(agent.hub), agent.state, agent.name)
+    with ThreadPoolExecutor() as pool:
+        joined = [pool.submit(join, a.vault, str(a.hub), a.state, a.name) for a in others]
+    for each in joined:
+        each.result()
     keys = [str(signing_key(agent.state, agent.name)) for agent in agents.values()]
     (root / "keys").write_text("\n".join(keys), "utf-8")
     return agents
@@ -113,12 +119,13 @@ class Trouble:
     """How much trouble there is.
 
     Attributes:
-        kill_every: mean seconds between two SIGKILLs of one agent.
+        kill_every: mean seconds between start and SIGKILL, in processor time of the agent and
+            its git, so that a busy machine kills nobody before it has done anything.
         cut_percent: so many of a hundred pushes and fetches are cut.
         stop_every: mean seconds between two SIGSTOPs of one agent.
     """
 
-    kill_every: float = 2.0
+    kill_every: float = 1.5
     cut_percent: int = 20
     stop_every: float = 8.0
 
@@ -209,15 +216,8 @@ class Race:
         self, process: subprocess.Popen[bytes], chance: random.Random, end: float
     ) -> int | None:
         """Let it run until it ends or is killed; its exit code, None at the deadline."""
-        now = time.monotonic()
-        kill_at = now + (
-            chance.expovariate(1 / self.trouble.kill_every) + 0.3
-            if self.trouble.kill_every
-            else 1e9
-        )
-        stop_at = now + (
-            chance.expovariate(1 / self.trouble.stop_every) if self.trouble.stop_every else 1e9
-        )
+        kill_at = _START_SECONDS + chance.expovariate(1 / self.trouble.kill_every)
+        stop_at = time.monotonic() + chance.expovariate(1 / self.trouble.stop_every)
         while process.poll() is None:
             now = time.monotonic()
             if now > end:
@@ -227,7 +227,7 @@ class Race:
             if now > stop_at:
                 stop_at = now + chance.expovariate(1 / self.trouble.stop_every) + 0.5
                 self._stop(process, chance)
-            if now > kill_at:
+            if _processor_seconds(process.pid) > kill_at:
                 self._kill(process, chance)
             time.sleep(0.01)
         return process.returncode
@@ -267,6 +267,15 @@ class Race:
                     if time.time() - stale.stat().st_mtime > 2:
                         stale.unlink()
                         self._count("stale lock in the hub")
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process and its ended children have used so far."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _push_of(pid: int) -> int | None:
@@ -322,7 +331,10 @@ def print_table(race: Race, ruling: Ruling) -> None:
 def main() -> int:
     """`conductor.py [TASKS [AGENTS [KILL_EVERY [CUT_PERCENT [DEADLINE]]]]]`."""
     given = [float(text) for text in sys.argv[1:]]
-    tasks, number, kill_every, percent, deadline = [*given, *(10_000, 4, 6, 30, 900)[len(given) :]]
+    tasks, number, kill_every, percent, deadline = [
+        *given,
+        *(10_000, 4, 5, 30, 1_800)[len(given) :],
+    ]
     with tempfile.TemporaryDirectory() as folder:
         trouble = Trouble(kill_every, int(percent), 15)
         race, ruling = run_race(
