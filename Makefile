@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench race clean
 
 help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
 	@echo "make check   lint, format, types, import contracts"
+	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
 	@echo "make clean   remove what the other targets made"
 
@@ -35,6 +36,9 @@ bench: $(VENV)/.dev
 $(VENV)/.servers: tests/install-servers $(BIN)/python
 	@tests/install-servers
 	@touch $@
+
+race: $(VENV)/.dev
+	@$(BIN)/python tests/race/conductor.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .ruff_cache .mypy_cache .hypothesis .pytest_cache

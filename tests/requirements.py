@@ -28,7 +28,6 @@ class Row:
 
 
 SIGNED = "signatures and the gate"
-RACE = "the long race of many agents, judged from outside"
 MAIL = "real mailboxes (IMAP, Gmail)"
 HEALTH = "supervisor, health, alerts, deployment"
 ODOO = "Odoo"
@@ -72,7 +71,7 @@ ROWS: dict[str, Row] = {
     ),
     "US3.test": Row(
         "both agents on, one file in Needs_Action/, one claims it",
-        broken="a lost push counts as won in `claim_in_hub` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
+        broken="a lost push counts as won in `Claiming.claim` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
     ),
     "US3.1": Row(
         "the cloud's claim moves the file to In_Progress/cloud/",
@@ -127,7 +126,7 @@ ROWS: dict[str, Row] = {
     ),
     "EDGE.2": Row(
         "both claim at once: the first mover wins, the second backs off",
-        broken="a lost push counts as won in `claim_in_hub` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
+        broken="a lost push counts as won in `Claiming.claim` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
     ),
     "EDGE.3": Row(
         "cloud unreachable for long: Local goes on, sync catches up later",
@@ -186,7 +185,10 @@ ROWS: dict[str, Row] = {
         "no credential file synced to the cloud",
         broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
-    "SC-005": Row("claim conflicts resolved correctly in every case", RACE),
+    "SC-005": Row(
+        "claim conflicts resolved correctly in every case",
+        broken="a lost push counts as won in `Claiming.claim` -> test_three_agents_race_through_kills_and_cuts",
+    ),
     "SC-006": Row("crashed components restart within 60 s", HEALTH),
     "SC-007": Row(
         "sync completes within 5 minutes of a change",

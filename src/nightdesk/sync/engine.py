@@ -20,7 +20,7 @@ from nightdesk.policy import Role
 from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
-from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
+from nightdesk.sync.claiming import BATCH, Claiming, back_off
 from nightdesk.sync.clone import (
     BASE,
     MAIN,
@@ -183,6 +183,14 @@ class Engine:
             self._held = HeldBackFile(self._state)
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
+            self._claiming = Claiming(
+                self._agent,
+                git=git,
+                hub=self._hub,
+                trees=self._trees,
+                entries_at=lambda commit: self._listing(commit).vault,
+                may_claim_on=self._may_claim_on,
+            )
             step_along(git, self._base)
             self._open = opening.pop_all()
 
@@ -229,7 +237,7 @@ class Engine:
             self._held.keep(progress.held_back)
             return progress.report(self._base)
 
-    def claim(self, paths: Sequence[str]) -> list[str]:
+    def claim(self, paths: Sequence[str], most: int | None = None) -> list[str]:
         """Claim tasks: a commit that only moves files, accepted by the hub.
 
         The rule: docs/design.md, section 3.
@@ -237,6 +245,9 @@ class Engine:
         Args:
             paths: vault-relative, in `Needs_Action/`; what the hub does not hold there (not
                 synced yet, a local-only zone) is not claimed.
+            most: claim at most so many (up to 50) of them, in one push. Which ones is left to
+                chance, so that agents that see the same tasks do not all run for the first.
+                Without it all of them are tried, in pushes of 50.
 
         Returns:
             The new paths of those that were won, are confirmed in the hub, and have been moved
@@ -249,20 +260,12 @@ class Engine:
         """
         won: list[str] = []
         with self._one_at_a_time:
+            if most is not None:
+                moves = self._claiming.claim(paths, most)
+                return claims.claim_all(self._vault, moves, self._agent)
             for start in range(0, len(paths), BATCH):
-                moves = claim_in_hub(
-                    paths[start : start + BATCH],
-                    self._agent,
-                    git=self._git,
-                    hub=self._hub,
-                    trees=self._trees,
-                    entries_at=lambda commit: self._listing(commit).vault,
-                    may_claim_on=self._may_claim_on,
-                )
-                for path in moves:
-                    moved = claims.claim(self._vault, path, self._agent)
-                    if moved:
-                        won.append(moved)
+                moves = self._claiming.claim(paths[start : start + BATCH])
+                won += claims.claim_all(self._vault, moves, self._agent)
         return won
 
     def beat(self, status: Mapping[str, str]) -> None:
@@ -340,6 +343,8 @@ class Engine:
         if self._leaks(changes, snapshot, listing):
             return False
         done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
+        # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
+        self._claiming.hub_stands_at(self._base if done else None)
         if done:
             self._deletions.used()
             progress.refused.update(
@@ -404,6 +409,7 @@ class Engine:
             reviewed.theirs,
             ours_is=self._role,
             know=know,
+            agent=self._agent,
             frozen=shown.frozen,
             absent=shown.absent,
             occupied=snapshot.occupied,

@@ -298,14 +298,18 @@ class Git:
             return False
         raise unreachable(self._access, result)
 
-    def push(self, refspec: str, *, only_if_absent: str = "") -> Push:
+    def push(self, refspec: str, *, only_if_absent: str = "", only_if_at: str = "") -> Push:
         """Push one ref; the far side compares and swaps.
 
         Args:
             refspec: "<object>:<ref>"; with a leading "+" only for a ref with a single writer.
             only_if_absent: a ref that must not exist there yet.
+            only_if_at: the commit at which the pushed ref must stand there; what is pushed
+                descends from it, so nothing is forced.
         """
         lease = [f"--force-with-lease={only_if_absent}:"] if only_if_absent else []
+        if only_if_at:
+            lease.append(f"--force-with-lease={refspec.partition(':')[2]}:{only_if_at}")
         arguments = ["push", "--porcelain", "--no-verify", "--recurse-submodules=no", *lease]
         result = self._talk([*arguments, "--", self.hub, refspec])
         return _read_push(result)

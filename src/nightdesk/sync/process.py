@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nightdesk.errors import ConfigError
 
@@ -144,30 +145,46 @@ def run(
         command += ["-c", setting]
     command += arguments
     allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": "false"}
-    try:
-        handle = library.Git(str(cwd)).execute(
-            command,
-            istream=subprocess.PIPE if stdin is not None else None,
-            as_process=True,
-            start_new_session=True,
-            env={**_ENVIRONMENT, **allowed, **environment},
-        )
-    except library.GitCommandNotFound as e:
-        raise ConfigError(
-            "git is not installed or not found", remedy="Install git 2.34 or later"
-        ) from e
+    with _as_file(stdin) as source:
+        try:
+            handle = library.Git(str(cwd)).execute(
+                command,
+                istream=source,
+                as_process=True,
+                start_new_session=True,
+                env={**_ENVIRONMENT, **allowed, **environment},
+            )
+        except library.GitCommandNotFound as e:
+            raise ConfigError(
+                "git is not installed or not found", remedy="Install git 2.34 or later"
+            ) from e
     process: subprocess.Popen[bytes] = handle.proc
     try:
-        return _finish(process, stdin, time.monotonic() + timeout, cancelled)
+        return _finish(process, time.monotonic() + timeout, cancelled)
     finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
+        for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
 
 
+@contextmanager
+def _as_file(data: bytes | None) -> Iterator[IO[bytes] | None]:
+    """The input as a file without a name.
+
+    Not a pipe: `communicate` cannot be asked again, after a look at the clock, while a slow git
+    has not read all of its input yet.
+    """
+    if data is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
 def _finish(
     process: subprocess.Popen[bytes],
-    stdin: bytes | None,
     deadline: float,
     cancelled: Callable[[], bool],
 ) -> Result:
@@ -175,7 +192,7 @@ def _finish(
         while True:
             left = deadline - time.monotonic()
             try:
-                out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
+                out, err = process.communicate(timeout=min(_LOOK_SECONDS, max(left, 0)))
             except subprocess.TimeoutExpired:
                 if left > 0 and not cancelled():
                     continue
