@@ -8,7 +8,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
@@ -126,11 +134,20 @@ class SyncSettings(_Section):
         max_deletions: a cycle that would remove more files than this, and more than a third
             of the vault, stops and asks.
         silent_after_minutes: the cloud is called silent when its heartbeat has not changed so long.
+        return_claims_after_minutes: laptop: tasks that a silent agent has claimed and written no
+            card for go back to `Needs_Action/` when it has been silent so long; 0: never.
     """
 
     full_scan_seconds: float = Field(default=300.0, ge=1, le=86_400)
     max_deletions: int = Field(default=50, ge=1)
     silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
+    return_claims_after_minutes: float = Field(default=60.0, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _silent_before_its_claims_return(self) -> SyncSettings:
+        if 0 < self.return_claims_after_minutes < self.silent_after_minutes:
+            raise ValueError("return_claims_after_minutes must be 0 or >= silent_after_minutes")
+        return self
 
 
 def _agent_name(text: str) -> str:

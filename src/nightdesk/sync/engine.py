@@ -32,6 +32,7 @@ from nightdesk.sync.clone import (
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
+from nightdesk.sync.fencing import Whereabouts, second_plans, unowned
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
@@ -43,11 +44,13 @@ from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
+from nightdesk.sync.returning import return_in_hub
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.trees import Trees, changes_between
 from nightdesk.vault import claims
+from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
@@ -120,6 +123,7 @@ class Engine:
         self._open = ExitStack()
         self._base: str | None = None
         self._tip: PathMap = {}
+        self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
 
     def open(self) -> None:
@@ -239,6 +243,41 @@ class Engine:
                         won.append(moved)
         return won
 
+    def return_claims(self, owner: str, moves: Mapping[str, str], silent_for: float) -> list[str]:
+        """Give back what a silent agent has claimed, confirmed in the hub and moved on this disk.
+
+        Args:
+            owner: the agent's name.
+            moves: path in `In_Progress/<owner>/` -> path in `Needs_Action/`.
+            silent_for: seconds without a sign of life, seen by this process itself.
+
+        Returns:
+            The new paths of those that went back: none once the agent gave a sign of life,
+            and no task that has a card in the hub.
+
+        Raises:
+            HubUnreachable: no answer. What did arrive comes back with a later cycle.
+            HubRefused: the hub declined.
+        """
+        with self._one_at_a_time:
+            done = return_in_hub(
+                moves,
+                owner,
+                silent_for,
+                agent=self._agent,
+                git=self._git,
+                hub=self._hub,
+                trees=self._trees,
+                entries_at=lambda commit: self._commits.at(commit).vault,
+                may_build_on=self._may_claim_on,
+                ident=self._contents.ident,
+            )
+            return [
+                target
+                for source, target in done.items()
+                if move(self._vault / source, self._vault / target)
+            ]
+
     def beat(self, status: Mapping[str, str]) -> None:
         """Move `refs/heartbeat/<agent>` in the hub.
 
@@ -256,6 +295,24 @@ class Engine:
         """The last fetched heartbeat of an agent; None when there never was one."""
         with self._one_at_a_time:
             return self._hub.heartbeat(agent)
+
+    def agents(self) -> list[str]:
+        """Everybody who ever gave a sign of life, by name."""
+        with self._one_at_a_time:
+            return self._hub.agents()
+
+    def whereabouts(self, task: str) -> frozenset[str]:
+        """Where a task lies by this disk's word and the hub's, while a cycle judges a new card.
+
+        Args:
+            task: the task's id.
+
+        Returns:
+            Vault-relative paths: where somebody moved it since both were in step, or where it
+            has been all along. "" stands for a removal; empty where nobody knows it.
+        """
+        with self._one_at_a_time:
+            return self._whereabouts.of(task)
 
     def note_in_hub(self, name: str) -> tuple[str, bytes] | None:
         """A note in a state folder as the hub last showed it: its path and bytes, or None.
@@ -303,11 +360,12 @@ class Engine:
         commits = self._git.log(self._base, tip) if tip != self._base else []
         shown, reviewed = self._review(snapshot, base, listing, commits)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
-        plan = self._merge(snapshot, base, shown, reviewed, commits)
+        plan = self._merge(snapshot, base, shown, reviewed, commits, progress)
         changes = changes_between(listing.vault, plan.tree)
         if self._role is Role.LOCAL:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
-        self._deletions.check(plan.steps, shown.ours, changes, listing.vault)
+        steps = [step for step in plan.steps if step.path not in progress.withdrawn]
+        self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
         if not self._apply(plan, progress):
             return False
@@ -334,6 +392,9 @@ class Engine:
         reviewed = undo_trespass(verdict, base.vault, shown.ours, tip.vault, self._contents)
         if self._role is Role.LOCAL:
             drop_twins(base.vault, shown.ours, reviewed, self._contents)
+        self._whereabouts = Whereabouts(
+            base.vault, shown.ours, reviewed.theirs, self._contents.ident
+        )
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
@@ -345,10 +406,12 @@ class Engine:
         shown: Shown,
         reviewed: Reviewed,
         commits: Sequence[Commit],
+        progress: Progress,
     ) -> MergePlan:
         if shown.ours == base.vault and reviewed.theirs == base.vault:
             return MergePlan(base.vault)
         self._contents.learn(base.vault, shown.ours, reviewed.theirs)
+        before = self._without_doubles(base.vault, shown.ours, reviewed.theirs, progress)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
@@ -359,7 +422,7 @@ class Engine:
             now=time.time(),
         )
         return merge(
-            base.vault,
+            before,
             shown.ours,
             reviewed.theirs,
             ours_is=self._role,
@@ -368,6 +431,21 @@ class Engine:
             absent=shown.absent,
             occupied=snapshot.occupied,
         )
+
+    def _without_doubles(
+        self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
+    ) -> PathMap:
+        """The base for a merge in which two agents' work for one task does not meet.
+
+        What must give way is told as if it had been there before, so that the other side's
+        word on it (gone, or another text) simply holds.
+        """
+        if self._role is Role.LOCAL:
+            double = second_plans(self._agent, base, ours, theirs, self._contents.read)
+            return {**base, **double} if double else base
+        lost = unowned(self._agent, base, ours, theirs, self._contents.ident)
+        progress.withdrawn.update(lost)
+        return {**base, **{path: ours[path] for path in lost}} if lost else base
 
     def _apply(self, plan: MergePlan, progress: Progress) -> bool:
         """Bring the disk to the plan; False when somebody changed it in between."""
