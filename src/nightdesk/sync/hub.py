@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from time import monotonic
 
 from nightdesk.errors import HubUnreachable, SyncHalted
 from nightdesk.sync.clone import MAIN
@@ -71,7 +72,7 @@ class Hub:
         before, self._fetched_at = self._fetched_at, None
         found = git.fetch([f"+{MAIN}:{QUARANTINE}", f"+refs/heartbeat/*:{_BEATS}*"])
         if found:
-            now = self._fetched_at = time.monotonic()
+            now = self._fetched_at = monotonic()
             self._in_touch += min(now - before, _LONGEST_STEP) if before is not None else 0.0
         refs = git.refs(QUARANTINE, _BEATS)
         for ref, oid in refs.items():
