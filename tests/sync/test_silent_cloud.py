@@ -112,6 +112,8 @@ def test_a_task_with_a_card_in_the_hub_is_the_laptops_to_finish(desk: Desk, cloc
     fall_silent(desk, clock)
     desk.cloud.write(CARD, f'---\nid: "{TASK}-email-1"\n---\ncard\n')
     desk.cloud.sync()
+    assert give_back(desk, TASK, "other") == [], "the laptop has not looked at what is new"
+    desk.local.sync()
     assert give_back(desk, TASK, "other") == ["Needs_Action/email/other.md"]
     assert {CLAIMED, CARD} <= desk.hub_files()
 
@@ -165,9 +167,14 @@ def test_a_return_that_was_killed_before_this_disk_moved_is_finished_by_the_next
 ) -> None:
     claimed_by_the_cloud(desk)
     fall_silent(desk, clock)
-    with monkeypatch.context() as patch:
-        patch.setattr("nightdesk.sync.engine.move", lambda source, target: False)
-        assert give_back(desk) == []
+
+    def killed(source: Path, target: Path) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nightdesk.sync.engine.move", killed)
+        give_back(desk)
+    desk.local.open()
     assert (desk.local.vault / CLAIMED).exists()
     desk.settle()
     assert desk.local.files() == desk.cloud.files()
@@ -183,6 +190,40 @@ def test_what_a_person_typed_meanwhile_goes_back_with_the_task(desk: Desk, clock
     desk.settle()
     assert b"typed here" in desk.cloud.read(OPEN)
     assert CLAIMED not in desk.hub_files()
+
+
+def test_who_claims_anew_in_the_moment_of_the_return_keeps_the_task(
+    desk: Desk, clock: Clock
+) -> None:
+    """The laptop's next cycle does not take the new claim for the old one."""
+    claimed_by_the_cloud(desk)
+    fall_silent(desk, clock)
+    assert give_back(desk) == [OPEN]
+    desk.cloud.sync()
+    assert desk.cloud.engine.claim([OPEN]) == [CLAIMED]
+    desk.settle()
+    assert CLAIMED in desk.hub_files()
+    assert CLAIMED in desk.local.files()
+
+
+def test_a_claim_given_back_before_the_clouds_next_cycle_is_not_made_again_by_a_merge(
+    desk: Desk, clock: Clock
+) -> None:
+    """Cut off right after the claim: for the cloud the hub looks as if nothing had happened."""
+    desk.local.write(OPEN, note())
+    desk.settle()
+    desk.cloud.engine.beat({})
+    assert desk.cloud.engine.claim([OPEN]) == [CLAIMED]
+    desk.local.sync()
+    fall_silent(desk, clock)
+    assert give_back(desk) == [OPEN]
+    desk.cloud.write(CARD, "card")
+    assert desk.cloud.sync().withdrawn == {CARD: TASK}
+    desk.settle()
+    for held in (desk.hub_files(), set(desk.local.files()), set(desk.cloud.files())):
+        assert OPEN in held
+        assert CLAIMED not in held
+    assert desk.cloud.engine.claim([OPEN]) == [CLAIMED]
 
 
 # --- the cloud that comes back -----------------------------------------------------------------

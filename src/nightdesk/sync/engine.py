@@ -32,7 +32,7 @@ from nightdesk.sync.clone import (
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
-from nightdesk.sync.fencing import Whereabouts, second_plans, unowned
+from nightdesk.sync.fencing import Whereabouts, lost_claims, second_plans, unowned
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
@@ -260,7 +260,8 @@ class Engine:
             HubRefused: the hub declined.
         """
         with self._one_at_a_time:
-            done = return_in_hub(
+            assert self._base is not None
+            commit, done = return_in_hub(
                 moves,
                 owner,
                 silent_for,
@@ -268,15 +269,20 @@ class Engine:
                 git=self._git,
                 hub=self._hub,
                 trees=self._trees,
-                entries_at=lambda commit: self._commits.at(commit).vault,
-                may_build_on=self._may_claim_on,
+                merged=self._base,
+                held=self._commits.at(self._base).vault,
                 ident=self._contents.ident,
             )
-            return [
+            back = [
                 target
                 for source, target in done.items()
                 if move(self._vault / source, self._vault / target)
             ]
+            if len(back) == len(done):
+                # At once, so that an agent that wakes and claims anew is not taken for one
+                # whose claim this disk has yet to give back.
+                self._move_base(commit)
+            return back
 
     def beat(self, status: Mapping[str, str]) -> None:
         """Move `refs/heartbeat/<agent>` in the hub.
@@ -443,6 +449,7 @@ class Engine:
         if self._role is Role.LOCAL:
             double = second_plans(self._agent, base, ours, theirs, self._contents.read)
             return {**base, **double} if double else base
+        base = lost_claims(self._agent, base, ours, theirs, self._contents.ident)
         lost = unowned(self._agent, base, ours, theirs, self._contents.ident)
         progress.withdrawn.update(lost)
         return {**base, **{path: ours[path] for path in lost}} if lost else base

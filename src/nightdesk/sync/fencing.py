@@ -63,6 +63,33 @@ def _made_for(path: str) -> str:
     return plan_task(place.stem) if place.folder is Folder.PLANS and place.is_note else ""
 
 
+def lost_claims(agent: str, base: PathMap, ours: PathMap, theirs: PathMap, ident: Ident) -> PathMap:
+    """The base for a merge that does not claim again what was claimed once and given back.
+
+    The cloud moves a task on its disk only after the hub has taken its claim. If the hub shows
+    the task where it was before, the claim is gone (given back, or in a hub from a backup), and
+    that base and hub agree must not make the move on this disk look like a new one.
+
+    Args:
+        agent: the cloud's name; a claim in its folder needs the hub.
+    """
+    mine = f"{Folder.IN_PROGRESS}/{agent}/"
+    here = {
+        ident(path, entry)[0]: path
+        for path, entry in ours.items()
+        if path.startswith(mine) and path not in base and path not in theirs and is_state_note(path)
+    }
+    if not here:
+        return base
+    given_back = {
+        path: here[task]
+        for path, entry in base.items()
+        if path in theirs and is_state_note(path) and (task := ident(path, entry)[0]) in here
+    }
+    moved = {claim: base[path] for path, claim in given_back.items()}
+    return {**{path: e for path, e in base.items() if path not in given_back}, **moved}
+
+
 def second_plans(
     agent: str, base: PathMap, ours: PathMap, theirs: PathMap, read: Callable[[str], bytes]
 ) -> dict[str, Entry]:

@@ -7,7 +7,7 @@ through changes nothing, and the next pass looks again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from nightdesk.sync.clone import MAIN
 from nightdesk.sync.entries import Entry, PathMap
@@ -30,10 +30,10 @@ def return_in_hub(
     git: Git,
     hub: Hub,
     trees: Trees,
-    entries_at: Callable[[str], PathMap],
-    may_build_on: Callable[[str | None], bool],
+    merged: str,
+    held: PathMap,
     ident: Ident,
-) -> dict[str, str]:
+) -> tuple[str, dict[str, str]]:
     """Move a silent agent's claims back to `Needs_Action/` in the hub.
 
     Args:
@@ -42,13 +42,14 @@ def return_in_hub(
         owner: the agent that is silent.
         silent_for: how many seconds it must have been silent, counting this very look.
         agent: who gives back.
-        entries_at: what a commit of the hub holds.
-        may_build_on: whether a fetched tip is one to build upon.
+        merged: the hub's commit that this disk has merged. Where the hub has gone on since,
+            nothing is given back: the next cycle looks at what came first.
+        held: what that commit holds.
         ident: id of a note in a state folder.
 
     Returns:
-        Those of `moves` that the hub holds now. None of them when the agent gave a sign of
-        life; without a task whose card is in the hub already.
+        The commit, and those of `moves` that it made; `merged` and none when the agent gave a
+        sign of life, or somebody was first. A task whose card is in the hub stays.
 
     Raises:
         HubUnreachable: no answer.
@@ -56,9 +57,8 @@ def return_in_hub(
     """
     tip = hub.fetch()
     beat = hub.heartbeat(owner)
-    if tip is None or not may_build_on(tip) or beat is None or beat.silent_seconds < silent_for:
-        return {}
-    held = entries_at(tip)
+    if tip != merged or beat is None or beat.silent_seconds < silent_for:
+        return merged, {}
     carded = {card_task(place_of(p).stem) for p in held if p.startswith(_CARDS)}
     free = {
         source: target
@@ -70,12 +70,13 @@ def return_in_hub(
     }
     free = dict(list(free.items())[:BATCH])
     if not free:
-        return {}
+        return merged, {}
     changes: dict[str, Entry | None] = dict.fromkeys(free)
     changes.update({target: held[source] for source, target in free.items()})
     number = f"{len(free)} {'task' if len(free) == 1 else 'tasks'}"
     message = f"{agent}: return {number} of {owner}, which is silent"
-    push = git.push(f"{git.commit(trees.write(tip, changes), [tip], message)}:{MAIN}")
+    commit = git.commit(trees.write(merged, changes), [merged], message)
+    push = git.push(f"{commit}:{MAIN}")
     if push.outcome is PushOutcome.REFUSED:
         raise refused(git.hub, push)
-    return free if push.outcome is PushOutcome.ACCEPTED else {}
+    return (commit, free) if push.outcome is PushOutcome.ACCEPTED else (merged, {})
