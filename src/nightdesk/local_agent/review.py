@@ -102,6 +102,7 @@ class Reviewer:
             return None
         self._crash("K0")
         self._add(card, path, proposal, written, expires)
+        self._journal.clear_refusals([path], self._clock())
         self._crash("K1")
         return written
 
