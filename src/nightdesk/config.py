@@ -164,12 +164,21 @@ class SyncSettings(_Section):
         silent_after_minutes: the cloud is called silent when its heartbeat has not changed so long.
         release: vault-relative paths, exactly as they are spelled, of notes that may leave although
             something in them looks like a secret.
+        return_claims_after_minutes: laptop: tasks that a silent agent has claimed and written no
+            card for go back to `Needs_Action/` when it has been silent so long; 0: never.
     """
 
     full_scan_seconds: float = Field(default=300.0, ge=1, le=86_400)
     max_deletions: int = Field(default=50, ge=1)
     silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
     release: list[ReleasedPath] = Field(default_factory=list)
+    return_claims_after_minutes: float = Field(default=60.0, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _silent_before_its_claims_return(self) -> SyncSettings:
+        if 0 < self.return_claims_after_minutes < self.silent_after_minutes:
+            raise ValueError("return_claims_after_minutes must be 0 or >= silent_after_minutes")
+        return self
 
 
 class TrustedKeys(_Section):

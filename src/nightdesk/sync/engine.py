@@ -35,6 +35,7 @@ from nightdesk.sync.contents import Contents
 from nightdesk.sync.distrust import Distrust
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
 from nightdesk.sync.evidence import keep as keep_evidence
+from nightdesk.sync.fencing import Whereabouts, lost_claims, second_plans, unowned
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
@@ -49,6 +50,7 @@ from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.returned import as_inbox_notes
+from nightdesk.sync.returning import return_in_hub
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
@@ -56,6 +58,7 @@ from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.trees import Trees, changes_between, patched
 from nightdesk.vault import claims
+from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
@@ -133,6 +136,7 @@ class Engine:
         self._open = ExitStack()
         self._base: str | None = None
         self._tip: PathMap = {}
+        self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
 
     def open(self) -> None:
@@ -268,6 +272,47 @@ class Engine:
                 won += claims.claim_all(self._vault, moves, self._agent)
         return won
 
+    def return_claims(self, owner: str, moves: Mapping[str, str], silent_for: float) -> list[str]:
+        """Give back what a silent agent has claimed, confirmed in the hub and moved on this disk.
+
+        Args:
+            owner: the agent's name.
+            moves: path in `In_Progress/<owner>/` -> path in `Needs_Action/`.
+            silent_for: seconds without a sign of life, seen by this process itself.
+
+        Returns:
+            The new paths of those that went back: none once the agent gave a sign of life,
+            and no task that has a card in the hub.
+
+        Raises:
+            HubUnreachable: no answer. What did arrive comes back with a later cycle.
+            HubRefused: the hub declined.
+        """
+        with self._one_at_a_time:
+            assert self._base is not None
+            commit, done = return_in_hub(
+                moves,
+                owner,
+                silent_for,
+                agent=self._agent,
+                git=self._git,
+                hub=self._hub,
+                trees=self._trees,
+                merged=self._base,
+                held=self._commits.at(self._base).vault,
+                ident=self._contents.ident,
+            )
+            back = [
+                target
+                for source, target in done.items()
+                if move(self._vault / source, self._vault / target)
+            ]
+            if len(back) == len(done):
+                # At once, so that an agent that wakes and claims anew is not taken for one
+                # whose claim this disk has yet to give back.
+                self._move_base(commit)
+            return back
+
     def beat(self, status: Mapping[str, str]) -> None:
         """Move `refs/heartbeat/<agent>` in the hub.
 
@@ -285,6 +330,24 @@ class Engine:
         """The last fetched heartbeat of an agent; None when there never was one."""
         with self._one_at_a_time:
             return self._hub.heartbeat(agent)
+
+    def agents(self) -> list[str]:
+        """Everybody who ever gave a sign of life, by name."""
+        with self._one_at_a_time:
+            return self._hub.agents()
+
+    def whereabouts(self, task: str) -> frozenset[str]:
+        """Where a task lies by this disk's word and the hub's, while a cycle judges a new card.
+
+        Args:
+            task: the task's id.
+
+        Returns:
+            Vault-relative paths: where somebody moved it since both were in step, or where it
+            has been all along. "" stands for a removal; empty where nobody knows it.
+        """
+        with self._one_at_a_time:
+            return self._whereabouts.of(task)
 
     def note_in_hub(self, name: str) -> tuple[str, bytes] | None:
         """A note in a state folder as the hub last showed it: its path and bytes, or None.
@@ -331,11 +394,12 @@ class Engine:
         shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self._listing(tip)
-        plan = self._merge(snapshot, base, shown, reviewed, come.commits)
+        plan = self._merge(snapshot, base, shown, reviewed, come.commits, progress)
         changes = changes_between(listing.vault, plan.tree)
         if self._role is Role.LOCAL:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
-        self._deletions.check(plan.steps, shown.ours, changes, listing.vault)
+        steps = [step for step in plan.steps if step.path not in progress.withdrawn]
+        self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
         if not self._apply(plan, progress):
             return False
@@ -371,6 +435,9 @@ class Engine:
             drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
             there = {**shown.ours, **theirs}
             theirs.update(as_inbox_notes(told, there, self._git, self._contents))
+        self._whereabouts = Whereabouts(
+            base.vault, shown.ours, reviewed.theirs, self._contents.ident
+        )
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
@@ -390,10 +457,12 @@ class Engine:
         shown: Shown,
         reviewed: Reviewed,
         commits: Sequence[Commit],
+        progress: Progress,
     ) -> MergePlan:
         if shown.ours == base.vault and reviewed.theirs == base.vault:
             return MergePlan(base.vault)
         self._contents.learn(base.vault, shown.ours, reviewed.theirs)
+        before = self._without_doubles(base.vault, shown.ours, reviewed.theirs, progress)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
@@ -404,7 +473,7 @@ class Engine:
             now=time.time(),
         )
         return merge(
-            base.vault,
+            before,
             shown.ours,
             reviewed.theirs,
             ours_is=self._role,
@@ -414,6 +483,22 @@ class Engine:
             absent=shown.absent,
             occupied=snapshot.occupied,
         )
+
+    def _without_doubles(
+        self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
+    ) -> PathMap:
+        """The base for a merge in which two agents' work for one task does not meet.
+
+        What must give way is told as if it had been there before, so that the other side's
+        word on it (gone, or another text) simply holds.
+        """
+        if self._role is Role.LOCAL:
+            double = second_plans(self._agent, base, ours, theirs, self._contents.read)
+            return {**base, **double} if double else base
+        base = lost_claims(self._agent, base, ours, theirs, self._contents.ident)
+        lost = unowned(self._agent, base, ours, theirs, self._contents.ident)
+        progress.withdrawn.update(lost)
+        return {**base, **{path: ours[path] for path in lost}} if lost else base
 
     def _apply(self, plan: MergePlan, progress: Progress) -> bool:
         """Bring the disk to the plan; False when somebody changed it in between."""
