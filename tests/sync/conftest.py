@@ -15,3 +15,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Iterator[Desk]:
+    """The same with a second device of the owner's in the cloud's place."""
+    made = Desk(tmp_path, second_device=True)
+    yield made
+    made.close()

@@ -72,9 +72,14 @@ class Side:
 
 
 class Desk:
-    """The hub, Local and the cloud."""
+    """The hub, Local and the cloud.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        second_device: whether the second vault is another device of the owner's, so that it may
+            write everywhere, as a person does.
+    """
+
+    def __init__(self, root: Path, *, second_device: bool = False) -> None:
         self.root = root
         self.hub = root / "hub.git"
         template = root / "template"
