@@ -6,6 +6,7 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import threading
 import time
@@ -328,10 +329,24 @@ class Git:
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
+        """Run a command that talks to the hub.
+
+        Git looks an address up in the configuration of the clone before it goes there: a
+        `url.….insteadOf` sends it elsewhere, a `[remote "<address>"]` names a program to run.
+        So git gets a word that nobody can have configured, and learns here what it stands for.
+        """
+        word = f"nightdesk-{secrets.token_hex(16)}:"
+        known = {
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": f"url.{self.hub}.insteadOf",
+            "GIT_CONFIG_VALUE_0": word,
+            "GIT_CONFIG_KEY_1": f"url.{self.hub}.pushInsteadOf",
+            "GIT_CONFIG_VALUE_1": word,
+        }
         return run(
             self.vault,
-            arguments,
-            environment=self._environment,
+            [word if argument == self.hub else argument for argument in arguments],
+            environment={**self._environment, **known},
             protocols=self._protocols,
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
