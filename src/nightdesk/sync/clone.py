@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 from pathlib import Path
 from typing import IO
@@ -9,6 +10,7 @@ from typing import IO
 from nightdesk.errors import ConfigError, NightdeskError, SyncHalted, VaultUnavailable
 from nightdesk.sync.git import Git
 from nightdesk.sync.refs import BASE, KEPT, MAIN
+from nightdesk.sync.storage import unavailable
 
 __all__ = [
     "BASE",
@@ -36,8 +38,12 @@ def lock(path: Path) -> IO[bytes]:
 
     Raises:
         NightdeskError: another process has it.
+        VaultUnavailable: its folder cannot be written.
     """
-    file = path.open("ab")
+    try:
+        file = _open(path)
+    except OSError as e:
+        raise unavailable(path.parent, e.strerror or str(e)) from e
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
@@ -48,6 +54,15 @@ def lock(path: Path) -> IO[bytes]:
             where=str(path),
         ) from e
     return file
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("ab")
+    except OSError as e:
+        if e.errno != errno.EROFS:
+            raise
+        return path.open("rb")  # a daemon may start on a disk that is read-only for a while
 
 
 def check_clone(git: Git) -> None:
@@ -67,7 +82,7 @@ def check_clone(git: Git) -> None:
     if not (git.folder / "HEAD").is_file():
         raise ConfigError(
             "the vault is not connected to a hub yet",
-            remedy="Run `init` of the same command first",
+            remedy="If it lies on another disk, mount that; else run `init` of the same command",
             where=str(git.vault),
         )
     if git.origin() != git.hub:

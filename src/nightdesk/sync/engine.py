@@ -56,6 +56,7 @@ from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
+from nightdesk.sync.storage import unavailable
 from nightdesk.sync.trees import Trees, changes_between, patched
 from nightdesk.vault import claims
 from nightdesk.vault.files import move
@@ -146,8 +147,14 @@ class Engine:
             NightdeskError: another agent has the vault or the state folder.
             ConfigError: the vault is no clone of this hub.
             SyncHalted: a merge or rebase of the person's is open.
-            VaultUnavailable: the folder is missing.
+            VaultUnavailable: the folder is missing, or the state folder cannot be written.
         """
+        try:
+            self._take()
+        except OSError as e:
+            raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
+
+    def _take(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         self._git.interrupted.clear()
         with ExitStack() as opening:
@@ -221,7 +228,8 @@ class Engine:
             SyncHalted: a person must look (rewritten hub, broken objects, mass deletion, open
                 merge). What is on the disk is safe in a local snapshot.
             HubRefused: the hub declined our commit; what came from it was applied.
-            VaultUnavailable: the folder is missing, empty, full or read-only.
+            VaultUnavailable: the vault or the state folder is missing, empty, full or
+                read-only.
         """
         with self._one_at_a_time:
             due = time.monotonic() - self._last_full > self._settings.full_scan_seconds
@@ -234,6 +242,8 @@ class Engine:
                     back_off(attempt)
                 else:
                     progress.offline = progress.offline or "the hub is busy; the next cycle goes on"
+            except OSError as e:  # a full or read-only state folder, a vault that vanishes
+                raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
             finally:
                 self._contents.forget()
             if full:
@@ -565,7 +575,7 @@ class Engine:
         push = self._git.push(f"{commit}:{MAIN}")
         if push.outcome is PushOutcome.REFUSED:
             error = refused(self._git.hub, push)
-            self._refused.remember(changes, error.what)
+            self._refused.remember(changes, error.what, passing=push.passing)
             raise error
         if push.outcome is not PushOutcome.ACCEPTED:
             return False

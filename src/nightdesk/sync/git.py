@@ -6,8 +6,10 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +31,7 @@ from nightdesk.sync.parsing import (
 )
 from nightdesk.sync.process import Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
+from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
 from nightdesk.sync.trouble import unreachable
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
@@ -36,6 +39,9 @@ __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 NETWORK_SECONDS = 120.0
 
 _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
+_CLOCK_GRAIN = 2.0
+"""Time stamps of a file system may be this much coarser than the clock, in seconds."""
+
 _BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
 
 
@@ -50,10 +56,16 @@ class PushOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A push's outcome and the far side's words."""
+    """A push's outcome and the far side's words.
+
+    Attributes:
+        passing: the hub could not, rather than would not (its disk is full or read-only, or its
+            quota is used up): the same push may be accepted later.
+    """
 
     outcome: PushOutcome
     reason: str = ""
+    passing: bool = False
 
 
 class Git:
@@ -113,19 +125,34 @@ class Git:
             ok: exit codes that are answers.
 
         Raises:
+            VaultUnavailable: the disk of the vault, or of the index, cannot be written.
             SyncHalted: it failed in a way that nobody expected.
         """
         environment = dict(self._environment)
         if index:
             environment["GIT_INDEX_FILE"] = str(index)
+        start = time.time()
         result = run(self.vault, arguments, environment=environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
+            self._check_disk(result, start, index)
             raise SyncHalted(
                 f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
             )
         return result
+
+    def _check_disk(
+        self, result: Result, start: float, index: Path | None = None, *, talks: bool = False
+    ) -> None:
+        """Tell a disk that is full, read-only or gone from every other fault."""
+        if not (self.folder / "HEAD").is_file():
+            raise gone(self.vault)
+        reason = told_by_git(result.err, talks=talks)
+        if reason:
+            remove_leftovers(self.folder, start - _CLOCK_GRAIN)
+            of_index = index is not None and str(index) in result.err
+            raise unavailable(index.parent if index and of_index else self.vault, reason)
 
     def init(self) -> None:
         """Make the vault a repository of its own whose branch is `main`; an existing one stays."""
@@ -273,6 +300,7 @@ class Git:
 
         Raises:
             HubUnreachable: no answer, no access, or no repository.
+            VaultUnavailable: what came cannot be stored on this disk.
             SyncHalted: the hub sent objects that git refuses.
         """
         arguments = [
@@ -284,9 +312,11 @@ class Git:
             "--",
             self.hub,
         ]
+        start = time.time()
         result = self._talk([*arguments, *refspecs])
         if result.code == 0:
             return True
+        self._check_disk(result, start, talks=True)
         if any(word in result.err for word in _BROKEN):
             raise SyncHalted(
                 f"the hub sent objects that git refuses: {result.reason}",
@@ -326,10 +356,26 @@ class Git:
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
+        """Run a command that talks to the hub.
+
+        Git looks an address up in the configuration of the clone before it goes there: a
+        `url.….insteadOf` sends it elsewhere, a `[remote "<address>"]` names a program to run.
+        So git gets a word that nobody can have configured, and learns here what it stands for.
+        """
+        word = f"nightdesk-{secrets.token_hex(16)}:"
+        opened = self._access.environment()
+        number = int(opened.get("GIT_CONFIG_COUNT", "0"))
+        known = {
+            "GIT_CONFIG_COUNT": str(number + 2),
+            f"GIT_CONFIG_KEY_{number}": f"url.{self.hub}.insteadOf",
+            f"GIT_CONFIG_VALUE_{number}": word,
+            f"GIT_CONFIG_KEY_{number + 1}": f"url.{self.hub}.pushInsteadOf",
+            f"GIT_CONFIG_VALUE_{number + 1}": word,
+        }
         return run(
             self.vault,
-            arguments,
-            environment={**self._environment, **self._access.environment()},
+            [word if argument == self.hub else argument for argument in arguments],
+            environment={**self._environment, **opened, **known},
             protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
@@ -338,6 +384,13 @@ class Git:
 
 def refused(hub: str, push: Push) -> HubRefused:
     """Say that the hub answered no."""
+    if push.passing:
+        return HubRefused(
+            f"the hub could not store our changes: {push.reason}",
+            remedy="Free space on the hub's disk, make it writable, or raise its quota; the"
+            " changes are kept here and sent again by themselves",
+            where=hub,
+        )
     return HubRefused(
         f"the hub refused our changes: {push.reason}",
         remedy="The same push is not sent again; see the hub's message, then change the note",
@@ -358,12 +411,13 @@ def _read_push(result: Result) -> Push:
     if verdict.startswith("[rejected]"):
         return Push(PushOutcome.LOST, verdict)
     if verdict.startswith("[remote rejected]"):
-        lost = any(word in verdict for word in _LOST)
         reason = f"{verdict.removeprefix('[remote rejected] ').strip('()')}"
-        return Push(
-            PushOutcome.LOST if lost else PushOutcome.REFUSED,
-            f"{reason}: {said}" if said else reason,
-        )
+        said = said or _unpack_failure(result.err)
+        reason = f"{reason}: {said}" if said else reason
+        # A ref that cannot be written is no lost race: trying at once again would never end.
+        passing = cannot_for_now(reason)
+        lost = any(word in verdict for word in _LOST) and not passing
+        return Push(PushOutcome.LOST if lost else PushOutcome.REFUSED, reason, passing)
     return Push(PushOutcome.UNKNOWN, result.reason)
 
 
@@ -371,3 +425,8 @@ def _command(arguments: Sequence[str]) -> str:
     """The name of a command after settings (`-c name=value`)."""
     words = iter(arguments)
     return next((word for word in words if word != "-c" or not next(words, "")), "")
+
+
+def _unpack_failure(error: str) -> str:
+    start = "error: remote unpack failed: "
+    return next((li.removeprefix(start) for li in error.splitlines() if li.startswith(start)), "")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nightdesk.errors import ConfigError
+from nightdesk.sync.storage import gone
 
 GRACE_SECONDS = 5.0
 """After a deadline: SIGTERM (git removes its locks), so long, then SIGKILL."""
@@ -136,6 +137,7 @@ def run(
 
     Raises:
         ConfigError: there is no git.
+        VaultUnavailable: the folder is not there.
     """
     library = _library()
     scrub_environment()
@@ -155,6 +157,8 @@ def run(
                 env={**_ENVIRONMENT, **allowed, **environment},
             )
         except library.GitCommandNotFound as e:
+            if not cwd.is_dir():  # the system says the same of a missing folder as of a missing git
+                raise gone(cwd) from e
             raise ConfigError(
                 "git is not installed or not found", remedy="Install git 2.34 or later"
             ) from e
