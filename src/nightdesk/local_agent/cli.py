@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from nightdesk.errors import UsageError
+from nightdesk.local_agent import hub_cli, setup
 from nightdesk.local_agent import pending as waiting_notes
-from nightdesk.local_agent import setup
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
     ConfigOption,
@@ -29,6 +29,7 @@ app = new_app(
     "agent-local",
     "Nightdesk's laptop half: shows what waits, and carries out what you approve, once.",
 )
+app.add_typer(hub_cli.app, name="hub")
 IdArgument = Annotated[str, typer.Argument(help="The note's id, or how it begins.")]
 
 

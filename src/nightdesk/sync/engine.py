@@ -15,8 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from nightdesk.config import SyncSettings
-from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
+from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError, SyncHalted
 from nightdesk.policy import Role
+from nightdesk.sync import mending
 from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
@@ -386,20 +387,11 @@ class Engine:
         self._history.keep(self._base, base.vault, seen)
         self._crash("after_snapshot")
         progress.offline = ""
-        try:
-            tip = self._hub.fetch()
-        except HubUnreachable as e:
-            progress.offline = str(e)
-            return True
-        self._crash("after_fetch")
+        found = self._ask_hub(progress)
+        if found is None:
+            return bool(progress.offline)
+        tip, line = found
         assert self._base is not None
-        line = self._hub.compare(self._base, tip)
-        if line is Line.BEHIND:
-            if tip is None and self._role is Role.CLOUD:
-                progress.offline = "the hub is empty; the laptop's next sync fills it again"
-                return True
-            tip = self._base
-        assert tip is not None
         come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
         shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
@@ -428,6 +420,36 @@ class Engine:
                 )
             )
         return done
+
+    def _ask_hub(self, progress: Progress) -> tuple[str, Line] | None:
+        """The tip to merge and how it stands; None when offline, or to ask again."""
+        assert self._base is not None
+        try:
+            mending.repair_if_asked(self._git, self._state, self._base)
+            tip = self._hub.fetch()
+        except HubUnreachable as e:
+            progress.offline = str(e)
+            return None
+        self._crash("after_fetch")
+        try:
+            line = self._hub.compare(self._base, tip)
+        except SyncHalted as e:
+            self._base = self._adopted(tip, e)
+            return None
+        if line is not Line.BEHIND:
+            assert tip is not None
+            return tip, line
+        if tip is None and self._role is Role.CLOUD:
+            progress.offline = "the hub is empty; the laptop's next sync fills it again"
+            return None
+        return self._base, line
+
+    def _adopted(self, tip: str | None, trouble: SyncHalted) -> str:
+        """The new base, where a person or the owner's signature has settled what stopped sync."""
+        assert self._base is not None
+        if self._role is Role.CLOUD and tip and self._judging.owner_went_on(self._base, tip):
+            return mending.adopt(self._git, self._base, tip)
+        return mending.adopt_if_asked(self._git, self._state, self._base, tip, trouble)
 
     def _review(
         self, snapshot: Snapshot, base: Listing, tip: str, come: Incoming

@@ -200,6 +200,19 @@ class Git:
         """Whether `new` contains `old` (a commit contains itself)."""
         return self.call("merge-base", "--is-ancestor", old, new, ok=(0, 1)).code == 0
 
+    def common(self, one: str, other: str) -> str:
+        """The newest commit that both contain, or ""."""
+        found = self.call("merge-base", one, other, ok=(0, 1)).out.decode().split()
+        return found[0] if found else ""
+
+    def subject(self, commit: str) -> str:
+        """The first line of a commit's message."""
+        return self.call("log", "-1", "--format=%s", commit).out.decode("utf-8", "replace").strip()
+
+    def empty_tree(self) -> str:
+        """The id of the tree that holds nothing, which is then there."""
+        return self.call("mktree", stdin=b"").out.decode().strip()
+
     def tree_of(self, commit: str) -> dict[str, Entry]:
         """Every path of a commit."""
         return read_tree(self.call(*TREE, commit).out)
@@ -344,8 +357,8 @@ class Git:
         result = self._talk([*arguments, "--", self.hub, refspec])
         return _read_push(result)
 
-    def is_empty_hub(self) -> bool:
-        """Whether the hub has no branch `main`.
+    def remote_tip(self) -> str:
+        """The commit of the hub's branch as the hub tells it, without fetching; "" if none.
 
         Raises:
             HubUnreachable: it does not answer.
@@ -353,7 +366,7 @@ class Git:
         result = self._talk(["ls-remote", "--", self.hub, "refs/heads/main"])
         if result.code != 0:
             raise unreachable(self._access, result)
-        return not result.out.strip()
+        return result.out.decode("ascii", "replace").partition("\t")[0].strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
         """Run a command that talks to the hub.

@@ -10,9 +10,9 @@ from enum import Enum
 from time import monotonic
 
 from nightdesk.errors import HubUnreachable, SyncHalted
-from nightdesk.sync.clone import MAIN
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.refs import MAIN, NOTHING
 
 QUARANTINE = "refs/nightdesk/hub"
 _BEATS = "refs/nightdesk/heartbeat/"
@@ -91,13 +91,14 @@ class Hub:
             return Line.SAME
         if tip is None or self._git.is_ancestor(tip, base):
             return Line.BEHIND
-        if self._git.is_ancestor(base, tip):
+        if self._git.is_ancestor(base, tip) or self._git.resolve(NOTHING) == base:
             return Line.AHEAD
         raise SyncHalted(
             f"the hub's history was rewritten: {tip[:12]} does not contain {base[:12]},"
             " which was there before",
-            remedy="Find out who did it. Sync goes on by itself once the hub contains that"
-            " commit again; nothing was changed here",
+            remedy="Find out who did it; nothing was changed here. `agent-local hub adopt` takes"
+            " the hub's line over, `agent-local hub repair` puts this vault's back. Sync goes on by"
+            " itself once the hub contains that commit again",
             where=self._git.hub,
         )
 

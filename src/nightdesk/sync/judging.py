@@ -115,6 +115,13 @@ class Judging:
         """Whether everything between the base and the tip may be built upon as it is."""
         return tip == base or not self.incoming(base, tip).findings
 
+    def owner_went_on(self, base: str, tip: str) -> bool:
+        """Whether the owner has signed something on a line that does not contain the base."""
+        if not self._trust.owner:
+            return False
+        commits = self._git.log(base, tip)[-_REMEMBER:]
+        return any(signer.gates for signer in self._signers(commits).values())
+
     def outgoing(
         self, tip: str, changes: Mapping[str, Entry | None]
     ) -> tuple[dict[str, Entry | None], list[HeldBack]]:

@@ -13,3 +13,6 @@ BASE = "refs/nightdesk/base"
 
 KEPT = "refs/nightdesk/kept"
 """Commits that the person made in the vault's own git."""
+
+NOTHING = "refs/nightdesk/nothing"
+"""An empty commit that every history counts after, where vault and hub had nothing in common."""
