@@ -329,7 +329,7 @@ def print_table(race: Race, ruling: Ruling) -> None:
 
 
 def main() -> int:
-    """`conductor.py [TASKS [AGENTS [KILL_EVERY [CUT_PERCENT [DEADLINE]]]]]`."""
+    """`conductor.py [TASKS [AGENTS [KILL_EVERY [CUT_PERCENT [DEADLINE [BATCH]]]]]]`."""
     given = [float(text) for text in sys.argv[1:]]
     tasks, number, kill_every, percent, deadline = [
         *given,
@@ -338,7 +338,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         trouble = Trouble(kill_every, int(percent), 15)
         race, ruling = run_race(
-            Path(folder), NAMES[: int(number)], int(tasks), trouble, batch=50, deadline=deadline
+            Path(folder),
+            NAMES[: int(number)],
+            int(tasks),
+            trouble,
+            batch=int(batch),
+            deadline=deadline,
         )
         print_table(race, ruling)
         if ruling.findings or race.failures:
