@@ -73,10 +73,13 @@ class Change(StrEnum):
 _EVERY = frozenset(Change)
 _CREATE = frozenset({Change.CREATE})
 
+OWN = "In_Progress/<own>/"
+"""Stands in the table for the folder of the claims of the agent that is asked about."""
+
 CLOUD_MAY_WRITE: tuple[tuple[str, frozenset[Change]], ...] = (
     ("Inbox/", _CREATE),
     ("Needs_Action/", frozenset({Change.CREATE, Change.REMOVE})),
-    ("In_Progress/cloud/", _EVERY),
+    (OWN, _EVERY),
     ("Plans/", _CREATE),
     ("Updates/", _CREATE),
     ("Done/", _CREATE),
@@ -85,8 +88,8 @@ CLOUD_MAY_WRITE: tuple[tuple[str, frozenset[Change]], ...] = (
 )
 """The cloud's half of the path table; a path that matches no prefix is forbidden.
 
-Removing from `Needs_Action/` is allowed only as a move into `In_Progress/cloud/`;
-the gate, which sees whole commits, checks that.
+Removing from `Needs_Action/` is allowed only as a move into its own folder; the gate, which
+sees whole commits, checks that.
 """
 
 
@@ -94,13 +97,14 @@ ANYBODY_MAY_WRITE: tuple[tuple[str, frozenset[Change]], ...] = (("Inbox/", _CREA
 """What an unknown or unsigned device may do: leave a note for the owner."""
 
 
-def may_write(role: Role | None, path: str, change: Change) -> bool:
+def may_write(role: Role | None, path: str, change: Change, agent: str = "cloud") -> bool:
     """Tell whether a role may make this change at a vault-relative path.
 
     Args:
         role: the signer's role; None for an unknown or unsigned one.
         path: POSIX, for example "Needs_Action/email/x.md".
         change: what the commit does to it.
+        agent: the signer's name; its claims lie in `In_Progress/<name>/`.
     """
     parts = path.split("/")
     if any(part in {"", ".", ".."} for part in parts):
@@ -110,7 +114,8 @@ def may_write(role: Role | None, path: str, change: Change) -> bool:
     if any(part.startswith(".") for part in parts):
         return False
     table = CLOUD_MAY_WRITE if role is Role.CLOUD else ANYBODY_MAY_WRITE
-    if not any(path.startswith(prefix) and change in allowed for prefix, allowed in table):
+    rows = ((prefix.replace("<own>", agent), allowed) for prefix, allowed in table)
+    if not any(path.startswith(prefix) and change in allowed for prefix, allowed in rows):
         return False
     return role is None or _cloud_may_in_zone(parts, change)
 

@@ -89,19 +89,25 @@ class Desk:
         return json.loads(self.on(side, *words, "--json").stdout)
 
     def set_up(self, **approval: float) -> None:
-        """Run both `init`s, unattended, as a script would."""
+        """Run both `init`s, unattended, as a script would, and let each side know the other."""
+        keys: dict[str, Path] = {}
         for side, extra in (
             ("local", ["--smtp", f"127.0.0.1:{self.mail.port}"]),
             ("cloud", ["--email", f"maildir:{self.mail.maildir(ME)}"]),
         ):
-            self.command(
+            if side == "cloud":
+                extra += ["--trust-local", str(keys["local"])]
+            said = self.command(
                 side, "init", "--non-interactive", "--config", str(self.config(side)),
                 "--vault", str(self.vault(side)), "--hub", str(self.hub),
                 "--address", ME, "--user", "Robin", *extra,
-            )  # fmt: skip
+            ).stdout  # fmt: skip
+            keys[side] = self.root / f"{side}.pub"
+            keys[side].write_text(next(x for x in said.splitlines() if x.startswith("ssh-")))
             values = {"quiet_seconds": 0.2, "hold_seconds": 0.2} | approval
             with self.config(side).open("a") as file:
                 file.write("\n[approval]\n" + "".join(f"{k} = {v}\n" for k, v in values.items()))
+        self.on("local", "init", "--trust-cloud", str(keys["cloud"]))
 
     def start(self, side: str) -> subprocess.Popen[bytes]:
         """Start the daemon of one side."""

@@ -25,6 +25,8 @@ def desk(disk: SmallDisk, tmp_path: Path) -> Iterator[Desk]:
     with MailServer(tmp_path / "mail") as mail:
         made = Desk(tmp_path, mail)
         made.set_up()
+        config = made.config("local")
+        config.write_text(config.read_text().replace("[hub]\n", "[hub]\npoll_seconds = 1.0\n"))
         yield made
 
 

@@ -10,9 +10,14 @@ from twovaults import Desk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A hub, the laptop's vault (which made it) and the cloud's (which joined it)."""
-    made = Desk(tmp_path)
+def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """A hub, the laptop's vault (which made it) and the cloud's (which joined it).
+
+    With the mark `second_device` another device of the owner's stands in the cloud's place: it
+    may write everywhere, as a person does.
+    """
+    second_device = request.node.get_closest_marker("second_device") is not None
+    made = Desk(tmp_path, second_device=second_device)
     yield made
     made.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nightdesk.sync.engine import Engine
 
 
 def main() -> None:
-    vault, hub, state, role, point, number = sys.argv[1:]
+    vault, hub, state, role, trust, point, number = sys.argv[1:]
     left = int(number)
 
     def crash(name: str) -> None:
@@ -27,7 +28,8 @@ def main() -> None:
 
     engine = Engine(
         Path(vault), hub, Path(state), Role(role), role, SyncSettings(),
-        incoming=render if role == "local" else None, crash=crash,
+        incoming=render if role == "local" else None, trust=pickle.loads(bytes.fromhex(trust)),
+        crash=crash,
     )  # fmt: skip
     engine.open()
     engine.cycle()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from twovaults import SETTINGS, Desk, Side
 from nightdesk.errors import HubUnreachable
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine, join
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import signing_key
 
 
 def add_tasks(desk: Desk, number: int) -> list[str]:
@@ -48,10 +51,16 @@ def test_two_engines_race_for_the_same_tasks_and_each_has_one_owner(desk: Desk) 
     third = Side(desk.root, desk.hub, Role.CLOUD)
     third.vault, third.state = desk.root / "third-vault", desk.root / "third-state"
     join(third.vault, str(desk.hub), third.state, "third")
+    keys = (desk.cloud.key, signing_key(third.state, "third"))
+    trust = Trust(owner=(desk.local.key,), cloud=keys)
+    desk.local.open(trust=trust)
+    desk.cloud.open(trust=trust)
     engines = {
         "local": desk.local.engine,
         "cloud": desk.cloud.engine,
-        "third": Engine(third.vault, str(desk.hub), third.state, Role.CLOUD, "third", SETTINGS),
+        "third": Engine(
+            third.vault, str(desk.hub), third.state, Role.CLOUD, "third", SETTINGS, trust=trust
+        ),
     }
     engines["third"].open()
     won: dict[str, list[str]] = {name: [] for name in engines}
@@ -79,18 +88,19 @@ def test_two_engines_race_for_the_same_tasks_and_each_has_one_owner(desk: Desk) 
 
 
 RACER = """
-import json, sys, time
+import json, pickle, sys, time
 from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine
-vault, hub, state, role, start = sys.argv[1:6]
-engine = Engine(Path(vault), hub, Path(state), Role(role), role, SyncSettings())
+vault, hub, state, role, trust, start = sys.argv[1:7]
+trust = pickle.loads(bytes.fromhex(trust))
+engine = Engine(Path(vault), hub, Path(state), Role(role), role, SyncSettings(), trust=trust)
 engine.open()
 while not Path(start).exists():
     time.sleep(0.002)
 won = []
-for path in sys.argv[6:]:
+for path in sys.argv[7:]:
     won += engine.claim([path])
 print(json.dumps(won))
 engine.close()
@@ -105,7 +115,7 @@ def test_two_processes_race_one_by_one(desk: Desk) -> None:
     racers = [
         subprocess.Popen(
             [sys.executable, "-c", RACER, str(side.vault), str(desk.hub), str(side.state),
-             str(side.role), str(start), *tasks],
+             str(side.role), pickle.dumps(side.options["trust"]).hex(), str(start), *tasks],
             stdout=subprocess.PIPE,
         )
         for side in (desk.local, desk.cloud)
@@ -123,6 +133,32 @@ def test_an_edit_on_this_disk_follows_the_claim(desk: Desk) -> None:
     assert desk.cloud.engine.claim([task]) == ["In_Progress/cloud/t000.md"]
     desk.settle()
     assert b"edited here" in desk.local.read("In_Progress/cloud/t000.md")
+
+
+@pytest.mark.parametrize("name", ["local", "cloud", "third"])
+def test_what_is_finished_right_after_the_claim_stays_finished(desk: Desk, name: str) -> None:
+    """The claim is in the hub and not in what this disk has merged yet."""
+    (task,) = add_tasks(desk, 1)
+    side = desk.local if name == "local" else desk.cloud
+    if name == "third":
+        side = Side(desk.root, desk.hub, Role.CLOUD)
+        side.vault, side.state = desk.root / "third-vault", desk.root / "third-state"
+        join(side.vault, str(desk.hub), side.state, "third")
+        keys = (desk.cloud.key, signing_key(side.state, "third"))
+        side.engine = Engine(
+            side.vault, str(desk.hub), side.state, Role.CLOUD, "third", SETTINGS,
+            trust=Trust(owner=(desk.local.key,), cloud=keys),
+        )  # fmt: skip
+        side.engine.open()
+    engine = side.engine
+    assert engine is not None
+    (mine,) = engine.claim([task])
+    side.move(mine, "Done/2026-11/t000.md")
+    engine.cycle()
+    assert "Done/2026-11/t000.md" in side.files()
+    assert {p for p in desk.hub_files() if p.endswith("t000.md")} == {"Done/2026-11/t000.md"}
+    if name == "third":
+        side.close()
 
 
 def test_a_task_that_the_person_took_away_is_won_in_the_hub_only(desk: Desk) -> None:

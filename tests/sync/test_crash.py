@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -27,7 +28,8 @@ POINTS = [
 
 def run_and_die(side: Side, point: str, number: int) -> int:
     side.close()
-    arguments = [side.vault, side.hub, side.state, side.role, point, number]
+    trust = pickle.dumps(side.options["trust"]).hex()
+    arguments = [side.vault, side.hub, side.state, side.role, trust, point, number]
     return subprocess.run(
         [sys.executable, str(CRASHER), *map(str, arguments)], timeout=60, check=False
     ).returncode
@@ -65,6 +67,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.second_device
 @pytest.mark.parametrize(("point", "number"), POINTS)
 def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(
     desk: Desk, point: str, number: int
@@ -97,6 +100,7 @@ def test_killed_with_stale_locks_left_behind(desk: Desk) -> None:
     assert "Notes/a.md" in desk.hub_files()
 
 
+@pytest.mark.second_device
 def test_a_save_between_snapshot_and_apply_is_kept_and_merged_next(desk: Desk) -> None:
     lines = [f"line {n}\n" for n in range(9)]
     desk.local.write("Notes/n.md", "".join(lines))
@@ -119,6 +123,7 @@ def test_a_save_between_snapshot_and_apply_is_kept_and_merged_next(desk: Desk) -
     )
 
 
+@pytest.mark.second_device
 @pytest.mark.parametrize("deed", ["save", "move", "create", "recreate"])
 def test_what_a_person_does_while_the_plan_is_carried_out_wins(desk: Desk, deed: str) -> None:
     desk.local.write("Notes/n.md", "one\n")

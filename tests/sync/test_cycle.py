@@ -108,6 +108,7 @@ def test_a_note_moved_to_a_local_only_zone_leaves_the_hub_but_not_the_disk(desk:
     assert (desk.local.vault / "Needs_Action/payments/n.md").exists()
 
 
+@pytest.mark.second_device
 def test_own_secrets_are_found_in_every_form_and_the_hub_keeps_its_version(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "harmless\n")
     desk.settle()
@@ -151,6 +152,7 @@ def test_the_ignore_file_syncs_from_local_only(desk: Desk) -> None:
     assert desk.git("show", "main:.gitignore") == "*.tmp\n"
 
 
+@pytest.mark.second_device
 @pytest.mark.requirement("EDGE.1", "SYNC.conflicts")
 def test_a_conflict_keeps_both_versions_and_the_later_one_wins(desk: Desk) -> None:
     desk.local.write("Notes/n.md", "one\n")
@@ -169,6 +171,7 @@ def test_a_conflict_keeps_both_versions_and_the_later_one_wins(desk: Desk) -> No
     assert b"<<<<<<<" not in desk.hub_bytes()
 
 
+@pytest.mark.second_device
 @pytest.mark.requirement("EDGE.1")
 def test_a_file_from_the_future_counts_as_older(desk: Desk) -> None:
     desk.local.write("Notes/n.md", "one\n")
@@ -226,13 +229,14 @@ def test_a_persons_approval_beats_the_clouds_change_and_keeps_the_text_they_saw(
     card = '---\nid: "c-email-1"\nkind: "approval"\n---\nto bob\n'
     desk.cloud.write("Pending_Approval/email/c-email-1.md", card)
     desk.settle()
+    desk.seize_cloud()
     desk.cloud.write("Pending_Approval/email/c-email-1.md", card.replace("bob", "mallory"))
     desk.cloud.sync()
     desk.local.move("Pending_Approval/email/c-email-1.md", "Approved/c-email-1.md")
     report = desk.local.sync()
     assert desk.local.read("Approved/c-email-1.md") == card.encode()
     assert not (desk.local.vault / "Pending_Approval/email/c-email-1.md").exists()
-    assert "written once" in report.refused[0].reason
+    assert "may not change Pending_Approval/" in report.refused[0].reason
     desk.settle()
     assert desk.cloud.files() == desk.local.files()
     assert b"mallory" not in b"".join(desk.cloud.files().values())
@@ -242,6 +246,7 @@ def test_nothing_from_the_hub_fills_approved(desk: Desk) -> None:
     card = '---\nid: "c-email-1"\n---\nto bob\n'
     desk.cloud.write("Pending_Approval/email/c-email-1.md", card)
     desk.settle()
+    desk.seize_cloud()
     desk.cloud.move("Pending_Approval/email/c-email-1.md", "Approved/c-email-1.md")
     desk.cloud.write("Approved/forged.md", "forged")
     desk.cloud.sync()
@@ -276,8 +281,11 @@ def test_links_nested_repositories_and_bad_names_are_not_applied_and_undone(desk
     before = desk.cloud.sync()
     report = desk.local.sync()
     bad = {"link.md", "Notes/a:b.md", ".gitattributes", ".env", "run.md", "Sub"}
-    assert {r.path for r in report.refused} == bad == {r.path for r in before.refused}
-    assert desk.local.read("Notes/ok.md") == b"ok"
+    assert {r.path for r in report.refused} == {*bad, "Notes/ok.md"}
+    assert {r.path for r in before.refused} == {*bad, "Notes/ok.md"}
+    assert "Notes/ok.md" not in desk.local.files(), "nobody knows who wrote it"
+    [note] = [path for path in desk.local.files() if path.startswith("Inbox/ok-")]
+    assert b"```text\nok\n```" in desk.local.read(note), "but it is not lost"
     assert not bad & set(os.listdir(desk.local.vault)) - {".git"}
     assert not bad & desk.hub_files(), "Local's next commit undoes it"
     desk.settle()
@@ -541,16 +549,14 @@ def test_the_renderer_writes_every_new_card_before_it_reaches_the_vault(desk: De
     assert desk.cloud.files() == desk.local.files()
     assert sorted(asked) == ["Pending_Approval/email/evil.md", "Pending_Approval/email/ok.md"]
     # The same id once more, elsewhere: refused, and what is there stays.
-    clone = desk.outsider()
-    (clone / "Pending_Approval/social").mkdir()
-    (clone / "Pending_Approval/social/again.md").write_text('---\nid: "ok"\n---\nhijack\n')
-    desk.git("add", ".", cwd=clone)
-    desk.git("commit", "-qm", "again", cwd=clone)
-    desk.git("push", "-q", cwd=clone)
-    assert "takes the id of the card" in desk.local.sync().refused[0].reason
+    desk.seize_cloud()
+    desk.cloud.write("Pending_Approval/social/ok.md", '---\nid: "ok"\n---\nhijack\n')
+    desk.cloud.sync()
+    refused = {r.path: r.reason for r in desk.local.sync().refused}
+    assert "a note of this name is at" in refused["Pending_Approval/social/ok.md"]
     assert desk.local.read("Pending_Approval/email/ok.md") == b'---\nid: "ok"\n---\nrendered\n'
     desk.settle()
-    assert "Pending_Approval/social/again.md" not in desk.cloud.files()
+    assert "Pending_Approval/social/ok.md" not in desk.cloud.files()
 
 
 def test_an_approval_is_not_told_before_the_journal_has_it(desk: Desk) -> None:
@@ -570,6 +576,7 @@ def test_an_approval_is_not_told_before_the_journal_has_it(desk: Desk) -> None:
     assert "Pending_Approval/email/c.md" not in desk.hub_files()
 
 
+@pytest.mark.second_device
 def test_a_file_and_a_folder_of_one_name_both_live(desk: Desk) -> None:
     desk.cloud.write("Notes/x", "a file")
     desk.local.write("Notes/x/in.md", "in a folder")
@@ -580,6 +587,7 @@ def test_a_file_and_a_folder_of_one_name_both_live(desk: Desk) -> None:
     assert b"a file" in desk.local.files().values()
 
 
+@pytest.mark.second_device
 def test_something_hidden_in_the_place_of_a_file_is_worked_around(desk: Desk) -> None:
     desk.settle()
     desk.local.write("Notes/x/.hidden", "mine")
@@ -646,7 +654,6 @@ def test_heartbeats_are_seen_by_the_other_half(desk: Desk) -> None:
     time.sleep(0.01)
     desk.local.sync()
     again = desk.local.engine.heartbeat("cloud")
-    assert again.changed_at == first.changed_at
     assert again.silent_seconds > 0
     desk.cloud.engine.beat({"state": "well"})
     desk.local.sync()
@@ -655,22 +662,24 @@ def test_heartbeats_are_seen_by_the_other_half(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["Done/2026-11/c.md", "Needs_Action/email/c.md", "In_Progress/cloud/free.md"]
+    "place", ["Done/2026-11/c.md", "Needs_Action/email/c.md", "In_Progress/cloud/c.md"]
 )
 def test_no_note_from_the_hub_carries_a_waiting_card_away(desk: Desk, place: str) -> None:
+    """The person has renamed the card's file, so its name does not tell its id."""
     card = '---\nid: "c"\nto: bob\n---\nhello\n'
-    desk.local.write("Pending_Approval/email/c.md", card)
+    desk.local.write("Pending_Approval/email/renamed.md", card)
     desk.settle()
+    desk.seize_cloud()
     desk.cloud.write(place, card.replace("bob", "mallory"))
     desk.cloud.sync()
     report = desk.local.sync()
     reasons = {r.path: r.reason for r in report.refused}
-    assert "takes the id of the card" in reasons[place]
-    assert desk.local.read("Pending_Approval/email/c.md") == card.encode()
+    assert "takes the id of Pending_Approval/email/renamed.md" in reasons[place]
+    assert desk.local.read("Pending_Approval/email/renamed.md") == card.encode()
     assert place not in desk.local.files()
     desk.settle()
     assert place not in desk.hub_files()
-    assert "Pending_Approval/email/c.md" in desk.hub_files()
+    assert "Pending_Approval/email/renamed.md" in desk.hub_files()
 
 
 def test_filing_many_notes_and_merging_many_updates_is_no_mass_deletion(desk: Desk) -> None:

@@ -5,14 +5,35 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nightdesk.config import SyncSettings
 from nightdesk.policy import Role
 from nightdesk.sync.engine import CycleReport, Engine, create_root, join
+from nightdesk.sync.entries import Commit
+from nightdesk.sync.gate import Blobs, Verdict, fault
+from nightdesk.sync.inventory import Inventory
+from nightdesk.sync.signers import Key, Signer, Trust
+from nightdesk.sync.signing import signing_key
 
 SETTINGS = SyncSettings()
+
+
+def no_gate(
+    commits: Sequence[Commit], signers: Mapping[str, Signer], before: Inventory, blobs: Blobs
+) -> Verdict:
+    """What stands in the gate's place where a test shows what happens without it."""
+    allowed = {change.path: change.after for commit in commits for change in commit.changes}
+    return Verdict({p: e for p, e in allowed.items() if e is None or fault(p, e) is None})
+
+
+def trust_of(laptop: Key, other: Key, *, second_device: bool) -> Trust:
+    """The laptop, and either a cloud agent or another device of the owner's."""
+    if second_device:
+        return Trust(owner=(laptop,), devices=(other,))
+    return Trust(owner=(laptop,), cloud=(other,))
 
 
 class Side:
@@ -25,6 +46,12 @@ class Side:
         self.hub = hub
         self.options = options
         self.engine: Engine | None = None
+
+    @property
+    def key(self) -> Key:
+        """This side's public key."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        return signing_key(self.state, str(self.role))
 
     def make_engine(self, **options: Any) -> Engine:
         return Engine(
@@ -90,6 +117,17 @@ class Desk:
         self.cloud = Side(root, self.hub, Role.CLOUD)
         create_root(self.local.vault, str(self.hub), self.local.state, "local", template)
         join(self.cloud.vault, str(self.hub), self.cloud.state, "cloud")
+        self.trust(second_device=second_device)
+
+    def trust(self, *, second_device: bool) -> None:
+        """Let each side know the other's key."""
+        trust = trust_of(self.local.key, self.cloud.key, second_device=second_device)
+        for side in (self.local, self.cloud):
+            side.options["trust"] = trust
+
+    def seize_cloud(self) -> None:
+        """From now on the cloud's machine is an attacker's, with its key, and checks nothing."""
+        self.cloud.open(gate=no_gate)
 
     def close(self) -> None:
         self.local.close()

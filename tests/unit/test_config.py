@@ -51,7 +51,7 @@ def test_everything_can_be_said(tmp_path: Path) -> None:
         """
 name = "local"
 vault = "~/Vault"
-trusted = ["ssh-ed25519 AAAA cloud"]
+
 [hub]
 url = "ssh://desk@vm/srv/hub.git"
 poll_seconds = 5
@@ -70,6 +70,8 @@ quiet_seconds = 0
 hold_seconds = 0
 [sync]
 max_deletions = 10
+[trusted]
+cloud = ["ssh-ed25519 AAAA cloud"]
 """
     )
     settings = load(file)

@@ -12,8 +12,8 @@ import pytest
 from nightdesk import config
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
-from nightdesk.runtime.keys import KEY_FILE, signing_key
 from nightdesk.runtime.setup import trust, write_config
+from nightdesk.sync.signing import KEY_FILE, signing_key
 
 VALUES = {"name": "local", "vault": Path("/v"), "hub": {"url": "/h.git"}, "email": {"smtp": ""}}
 
@@ -40,13 +40,15 @@ def test_trust_is_added_once_and_keeps_the_rest(tmp_path: Path) -> None:
     """Keys may come later and more than once; comments and tables survive."""
     file, key = tmp_path / "local.toml", tmp_path / "cloud.pub"
     write_config(file, VALUES, "a comment")
-    line = signing_key(tmp_path / "state", "cloud")
+    line = str(signing_key(tmp_path / "state", "cloud"))
     key.write_text(line + "\n")
     other = tmp_path / "other.pub"
-    other.write_text(signing_key(tmp_path / "state2", "phone"))
-    trust(file, [key])
-    trust(file, [key, other])
-    assert config.load(file).trusted == [line, other.read_text()]
+    other.write_text(str(signing_key(tmp_path / "state2", "phone")))
+    trust(file, "cloud", [key])
+    trust(file, "cloud", [key, other])
+    trust(file, "devices", [other])
+    trusted = config.load(file).trusted
+    assert (trusted.cloud, trusted.devices) == ([line, other.read_text()], [other.read_text()])
     assert config.load(file).hub.url == "/h.git"
     assert "# a comment" in file.read_text()
 
@@ -58,14 +60,14 @@ def test_what_is_no_public_key_is_refused(tmp_path: Path, text: str) -> None:
     write_config(file, VALUES, "x")
     key.write_text(text)
     with pytest.raises(ConfigError):
-        trust(file, [key])
-    assert config.load(file).trusted == []
+        trust(file, "cloud", [key])
+    assert config.load(file).trusted.cloud == []
 
 
 def test_the_signing_key_is_made_once_and_private(tmp_path: Path) -> None:
     """The same line each time, and one that ssh itself reads."""
-    line = signing_key(tmp_path, "cloud")
-    assert signing_key(tmp_path, "cloud") == line
+    line = str(signing_key(tmp_path, "cloud"))
+    assert str(signing_key(tmp_path, "cloud")) == line
     assert line.startswith("ssh-ed25519 ")
     assert line.endswith(" cloud")
     assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600

@@ -160,7 +160,7 @@ def _play(story: Story, stack: ExitStack, *, approve_alone: bool) -> dict[str, A
 
 
 def _set_up(story: Story, mail: MailServer) -> None:
-    keys = {}
+    key_files: dict[str, Path] = {}
     for side, extra in (
         ("local", ["--smtp", f"127.0.0.1:{mail.port}"]),
         ("cloud", ["--email", f"maildir:{mail.maildir(ME)}"]),
@@ -170,13 +170,13 @@ def _set_up(story: Story, mail: MailServer) -> None:
             *("init", "--non-interactive", "--config", str(story.config(side))),
             *("--vault", str(story.vault(side)), "--hub", str(story.hub)),
             *("--address", ME, "--user", "Robin", *extra),
+            *(("--trust-local", str(key_files["local"])) if side == "cloud" else ()),
         )
-        keys[side] = next(line for line in out.splitlines() if line.startswith("ssh-"))
-    key_file = story.root / "cloud.pub"
-    key_file.write_text(keys["cloud"] + "\n", "utf-8")
-    _command(
-        "local", "init", "--config", str(story.config("local")), "--trust-cloud", str(key_file)
-    )
+        key = next(line for line in out.splitlines() if line.startswith("ssh-"))
+        key_files[side] = story.root / f"{side}.pub"
+        key_files[side].write_text(f"{key}\n", "utf-8")
+    trusted = ("--trust-cloud", str(key_files["cloud"]))
+    _command("local", "init", "--config", str(story.config("local")), *trusted)
     for side in ("local", "cloud"):
         _quicken(story.config(side))
 

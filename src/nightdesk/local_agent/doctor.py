@@ -18,9 +18,9 @@ def checks(desk: Desk) -> Iterator[Check]:
     yield from shared_checks(desk)
     yield _mail_server(desk)
     yield _journal(desk)
-    known = len(desk.settings.trusted)
+    known = len(desk.settings.trusted.cloud)
     remedy = "Run `agent-local init --trust-cloud FILE` with the line that agent-cloud init printed"
-    yield Check("trusted keys", bool(known) or None, f"{known} known", "" if known else remedy)
+    yield Check("cloud's key", bool(known) or None, f"{known} known", "" if known else remedy)
 
 
 def _mail_server(desk: Desk) -> Check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ from nightdesk import config
 from nightdesk.errors import ConfigError, UsageError
 from nightdesk.policy import Role
 from nightdesk.skills.manifest import data_root
+from nightdesk.sync.signers import Key
 from nightdesk.vault.files import create, exchange
-
-_PUBLIC_KEY = re.compile(r"(ssh-ed25519|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]{60,}( .*)?")
 
 
 def vault_template() -> Path:
@@ -84,47 +82,52 @@ def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def trust(path: Path, key_files: list[Path]) -> None:
+def trust(path: Path, group: str, key_files: list[Path]) -> None:
     """Add the public keys in these files to `trusted` of a configuration, each once.
+
+    Args:
+        group: `owner`, `devices` or `cloud`.
 
     Raises:
         ConfigError: a file is missing or is no public SSH key of kind Ed25519.
     """
-    keys = [public_key(file) for file in key_files]
-    before = path.read_bytes()
-    document = tomlkit.parse(before.decode("utf-8"))
-    known = list(document.get("trusted", []))
-    new = [key for key in keys if key not in known]
+    keys = [str(public_key(file)) for file in key_files]
+    document = tomlkit.parse(path.read_bytes().decode("utf-8"))
+    if "trusted" not in document:
+        document["trusted"] = tomlkit.table()
+    table = document["trusted"]
+    known = list(table.get(group, []))
+    new = [key for key in dict.fromkeys(keys) if key not in known]
     if not new:
         return
-    if "trusted" in document:
-        for key in new:
-            document["trusted"].append(key)
-    else:
-        array = tomlkit.array()
-        array.extend(new)
-        # A plain key must stand before the first table.
-        document = tomlkit.parse(tomlkit.dumps({"trusted": array}) + tomlkit.dumps(document))
+    if group not in table:
+        table[group] = tomlkit.array()
+    for key in new:
+        table[group].append(key)
     config.parse(document.unwrap(), str(path))
     exchange(path, tomlkit.dumps(document).encode("utf-8"))
 
 
-def public_key(file: Path) -> str:
+def public_key(file: Path) -> Key:
+    """Read a file with the one line that the other side's `init` printed.
+
+    Raises:
+        ConfigError: it is missing or holds no public Ed25519 SSH key.
+    """
     try:
-        line = file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as e:
+        return Key.parse(file.read_text("utf-8"))
+    except OSError as e:
         raise ConfigError(
-            f"the key file cannot be read ({e})",
+            f"the key file cannot be read ({e.strerror})",
             remedy="Copy the line that the other side's `init` printed into it",
             where=str(file),
         ) from e
-    if not _PUBLIC_KEY.fullmatch(line):
+    except ValueError as e:
         raise ConfigError(
             "this is no public Ed25519 SSH key",
             remedy="It must be the one line `ssh-ed25519 AAAA… name` that `init` printed",
             where=str(file),
-        )
-    return line
+        ) from e
 
 
 def config_file(role: Role, given: Path | None) -> Path:

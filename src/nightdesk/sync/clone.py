@@ -9,12 +9,19 @@ from typing import IO
 
 from nightdesk.errors import ConfigError, NightdeskError, SyncHalted, VaultUnavailable
 from nightdesk.sync.git import Git
+from nightdesk.sync.refs import BASE, KEPT, MAIN
 from nightdesk.sync.storage import unavailable
 
-MAIN = "refs/heads/main"
-BASE = "refs/nightdesk/base"
-"""The hub's commit that is completely merged into this disk."""
-KEPT = "refs/nightdesk/kept"
+__all__ = [
+    "BASE",
+    "KEPT",
+    "MAIN",
+    "check_clone",
+    "check_idle",
+    "lock",
+    "remove_own_locks",
+    "step_along",
+]
 
 _BUSY = {
     "MERGE_HEAD": "a merge",

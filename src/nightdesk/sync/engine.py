@@ -17,9 +17,10 @@ from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
-from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
+from nightdesk.sync.claiming import BATCH, Claiming, back_off
 from nightdesk.sync.clone import (
     BASE,
     MAIN,
@@ -31,29 +32,36 @@ from nightdesk.sync.clone import (
 )
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
+from nightdesk.sync.distrust import Distrust
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
+from nightdesk.sync.evidence import keep as keep_evidence
+from nightdesk.sync.fencing import Whereabouts, lost_claims, second_plans, unowned
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.held_back import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
+from nightdesk.sync.judging import Incoming, Judge, Judging
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
-from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
+from nightdesk.sync.returned import as_inbox_notes
+from nightdesk.sync.returning import return_in_hub
+from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.storage import unavailable
-from nightdesk.sync.trees import Trees, changes_between
+from nightdesk.sync.trees import Trees, changes_between, patched
 from nightdesk.vault import claims
+from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
-
-PUSHED = "refs/nightdesk/pushed"
-"""The commit that we pushed last, or tried to: it is ours by its id, so the gate skips it."""
 
 LOCK = "sync.lock"
 ATTEMPTS = 12
@@ -89,6 +97,9 @@ class Engine:
             may be asked again for the same bytes.
         withhold: whether a path in `Approved/` is not recorded by the journal yet; until it is,
             the hub goes on seeing the card where it was.
+        trust: which keys are whose; this agent's own key is among them.
+        gate: what judges commits; only a test has another one.
+        access: what opens the hub; without it, what the state folder holds.
         crash: called with the name of each point at which a killed process must lose nothing.
     """
 
@@ -104,6 +115,9 @@ class Engine:
         guard: Guard | None = None,
         incoming: Renderer | None = None,
         withhold: Callable[[str], bool] | None = None,
+        trust: Trust | None = None,
+        gate: Judge = judge,
+        access: Access | None = None,
         crash: Callable[[str], None] = lambda point: None,
     ) -> None:
         check_hub_url(hub)
@@ -115,12 +129,15 @@ class Engine:
         self._guard = guard or Guard(role=role)
         self._incoming = incoming
         self._withhold = withhold
+        self._trust = trust or Trust()
+        self._gate = gate
         self._crash = crash
-        self._git = Git(vault, state, hub, agent)
+        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
         self._tip: PathMap = {}
+        self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
 
     def open(self) -> None:
@@ -153,6 +170,7 @@ class Engine:
                     where=str(self._vault),
                 )
             git = self._git
+            me = signing_key(self._state, self._agent)
             self._trees = Trees(git, self._state / "index")
             self._hub = Hub(git, self._agent)
             self._commits = Commits(git)
@@ -163,8 +181,27 @@ class Engine:
                 CardReview(git, self._contents, self._incoming) if self._incoming else None
             )
             self._unwritten = Unwritten(self._state / "unwritten.json")
+            self._judging = Judging(
+                git,
+                self._commits,
+                self._trust,
+                self._role,
+                me,
+                secret=self._secret,
+                gate=self._gate,
+            )
+            self._distrust = Distrust(self._state / "distrusted.json")
+            self._held = HeldBackFile(self._state)
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
+            self._claiming = Claiming(
+                self._agent,
+                git=git,
+                hub=self._hub,
+                trees=self._trees,
+                entries_at=lambda commit: self._listing(commit).vault,
+                may_claim_on=self._may_claim_on,
+            )
             step_along(git, self._base)
             self._open = opening.pop_all()
 
@@ -211,9 +248,10 @@ class Engine:
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            self._held.keep(progress.held_back)
             return progress.report(self._base)
 
-    def claim(self, paths: Sequence[str]) -> list[str]:
+    def claim(self, paths: Sequence[str], most: int | None = None) -> list[str]:
         """Claim tasks: a commit that only moves files, accepted by the hub.
 
         The rule: docs/design.md, section 3.
@@ -221,6 +259,9 @@ class Engine:
         Args:
             paths: vault-relative, in `Needs_Action/`; what the hub does not hold there (not
                 synced yet, a local-only zone) is not claimed.
+            most: claim at most so many (up to 50) of them, in one push. Which ones is left to
+                chance, so that agents that see the same tasks do not all run for the first.
+                Without it all of them are tried, in pushes of 50.
 
         Returns:
             The new paths of those that were won, are confirmed in the hub, and have been moved
@@ -233,21 +274,54 @@ class Engine:
         """
         won: list[str] = []
         with self._one_at_a_time:
+            if most is not None:
+                moves = self._claiming.claim(paths, most)
+                return claims.claim_all(self._vault, moves, self._agent)
             for start in range(0, len(paths), BATCH):
-                moves = claim_in_hub(
-                    paths[start : start + BATCH],
-                    self._agent,
-                    git=self._git,
-                    hub=self._hub,
-                    trees=self._trees,
-                    entries_at=lambda commit: self._commits.at(commit).vault,
-                    may_claim_on=self._may_claim_on,
-                )
-                for path in moves:
-                    moved = claims.claim(self._vault, path, self._agent)
-                    if moved:
-                        won.append(moved)
+                moves = self._claiming.claim(paths[start : start + BATCH])
+                won += claims.claim_all(self._vault, moves, self._agent)
         return won
+
+    def return_claims(self, owner: str, moves: Mapping[str, str], silent_for: float) -> list[str]:
+        """Give back what a silent agent has claimed, confirmed in the hub and moved on this disk.
+
+        Args:
+            owner: the agent's name.
+            moves: path in `In_Progress/<owner>/` -> path in `Needs_Action/`.
+            silent_for: seconds without a sign of life, seen by this process itself.
+
+        Returns:
+            The new paths of those that went back: none once the agent gave a sign of life,
+            and no task that has a card in the hub.
+
+        Raises:
+            HubUnreachable: no answer. What did arrive comes back with a later cycle.
+            HubRefused: the hub declined.
+        """
+        with self._one_at_a_time:
+            assert self._base is not None
+            commit, done = return_in_hub(
+                moves,
+                owner,
+                silent_for,
+                agent=self._agent,
+                git=self._git,
+                hub=self._hub,
+                trees=self._trees,
+                merged=self._base,
+                held=self._commits.at(self._base).vault,
+                ident=self._contents.ident,
+            )
+            back = [
+                target
+                for source, target in done.items()
+                if move(self._vault / source, self._vault / target)
+            ]
+            if len(back) == len(done):
+                # At once, so that an agent that wakes and claims anew is not taken for one
+                # whose claim this disk has yet to give back.
+                self._move_base(commit)
+            return back
 
     def beat(self, status: Mapping[str, str]) -> None:
         """Move `refs/heartbeat/<agent>` in the hub.
@@ -260,12 +334,30 @@ class Engine:
             HubRefused: the hub said no.
         """
         with self._one_at_a_time:
-            self._hub.beat(status)
+            self._hub.beat({key: self._guard.clean(text) for key, text in status.items()})
 
     def heartbeat(self, agent: str) -> Heartbeat | None:
         """The last fetched heartbeat of an agent; None when there never was one."""
         with self._one_at_a_time:
             return self._hub.heartbeat(agent)
+
+    def agents(self) -> list[str]:
+        """Everybody who ever gave a sign of life, by name."""
+        with self._one_at_a_time:
+            return self._hub.agents()
+
+    def whereabouts(self, task: str) -> frozenset[str]:
+        """Where a task lies by this disk's word and the hub's, while a cycle judges a new card.
+
+        Args:
+            task: the task's id.
+
+        Returns:
+            Vault-relative paths: where somebody moved it since both were in step, or where it
+            has been all along. "" stands for a removal; empty where nobody knows it.
+        """
+        with self._one_at_a_time:
+            return self._whereabouts.of(task)
 
     def note_in_hub(self, name: str) -> tuple[str, bytes] | None:
         """A note in a state folder as the hub last showed it: its path and bytes, or None.
@@ -286,7 +378,7 @@ class Engine:
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
-        base = self._commits.at(self._base)
+        base = self._listing(self._base)
         self._try_again(base.vault)
         snapshot = self._scanner.scan(base.vault, full=full)
         progress.held_back = snapshot.held
@@ -310,21 +402,25 @@ class Engine:
                 return True
             tip = self._base
         assert tip is not None
-        listing = self._commits.at(tip)
-        self._tip = listing.vault
-        commits = self._git.log(self._base, tip) if tip != self._base else []
-        shown, reviewed = self._review(snapshot, base, listing, commits)
+        come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
+        shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
-        plan = self._merge(snapshot, base, shown, reviewed, commits)
+        listing = self._listing(tip)
+        plan = self._merge(snapshot, base, shown, reviewed, come.commits, progress)
         changes = changes_between(listing.vault, plan.tree)
         if self._role is Role.LOCAL:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
-        self._deletions.check(plan.steps, shown.ours, changes, listing.vault)
+        steps = [step for step in plan.steps if step.path not in progress.withdrawn]
+        self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
         if not self._apply(plan, progress, snapshot):
             return False
         self._move_base(tip)
-        done = self._publish(tip, listing, plan, changes, progress, line is Line.BEHIND)
+        if self._leaks(changes, snapshot, listing):
+            return False
+        done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
+        # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
+        self._claiming.hub_stands_at(self._base if done else None)
         if done:
             self._deletions.used()
             progress.refused.update(
@@ -336,19 +432,35 @@ class Engine:
         return done
 
     def _review(
-        self, snapshot: Snapshot, base: Listing, tip: Listing, commits: Sequence[Commit]
+        self, snapshot: Snapshot, base: Listing, tip: str, come: Incoming
     ) -> tuple[Shown, Reviewed]:
-        ours_known = self._git.resolve(PUSHED) if commits else None
-        verdict = judge([c for c in commits if c.oid != ours_known], self._role)
-        if commits or snapshot.waiting:
-            self._contents.learn(base.vault, tip.vault, snapshot.entries, snapshot.waiting)
-        shown = show(snapshot, base.vault, tip.vault, self._contents.ident, self._unwritten.reasons)
-        reviewed = undo_trespass(verdict, base.vault, shown.ours, tip.vault, self._contents)
+        told = keep_evidence(self._git, self._state, come.findings)
+        self._tip = theirs = patched(base.vault, come.changes)
+        if self._role is Role.CLOUD:
+            refused = [finding.path for finding in come.findings]
+            self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
+        if come.commits or snapshot.waiting:
+            self._contents.learn(base.vault, theirs, snapshot.entries, snapshot.waiting)
+        shown = show(snapshot, base.vault, theirs, self._contents.ident, self._unwritten.reasons)
+        reviewed = Reviewed(theirs, [Refusal(printable(f.path), f.reason) for f in told])
         if self._role is Role.LOCAL:
-            drop_twins(base.vault, shown.ours, reviewed, self._contents)
+            drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
+            there = {**shown.ours, **theirs}
+            theirs.update(as_inbox_notes(told, there, self._git, self._contents))
+        self._whereabouts = Whereabouts(
+            base.vault, shown.ours, reviewed.theirs, self._contents.ident
+        )
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
+
+    def _secret(self, path: str, data: bytes) -> str | None:
+        hit = self._guard.check_incoming(path, data)
+        return hit.reason if hit else None
+
+    def _listing(self, commit: str | None) -> Listing:
+        """What a commit of the hub holds, as this agent believes it."""
+        return self._distrust.lay_over(self._commits.at(commit))
 
     def _merge(
         self,
@@ -357,10 +469,12 @@ class Engine:
         shown: Shown,
         reviewed: Reviewed,
         commits: Sequence[Commit],
+        progress: Progress,
     ) -> MergePlan:
         if shown.ours == base.vault and reviewed.theirs == base.vault:
             return MergePlan(base.vault)
         self._contents.learn(base.vault, shown.ours, reviewed.theirs)
+        before = self._without_doubles(base.vault, shown.ours, reviewed.theirs, progress)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
@@ -371,11 +485,12 @@ class Engine:
             now=time.time(),
         )
         return merge(
-            base.vault,
+            before,
             shown.ours,
             reviewed.theirs,
             ours_is=self._role,
             know=know,
+            agent=self._agent,
             frozen=shown.frozen,
             absent=shown.absent,
             occupied=snapshot.occupied,
@@ -387,6 +502,22 @@ class Engine:
         if steps:
             blobs = self._contents.read_all(step.new for step in steps if step.new)
             apply(self._vault, self._git.folder / "nightdesk-trash", steps, blobs)
+
+    def _without_doubles(
+        self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
+    ) -> PathMap:
+        """The base for a merge in which two agents' work for one task does not meet.
+
+        What must give way is told as if it had been there before, so that the other side's
+        word on it (gone, or another text) simply holds.
+        """
+        if self._role is Role.LOCAL:
+            double = second_plans(self._agent, base, ours, theirs, self._contents.read)
+            return {**base, **double} if double else base
+        base = lost_claims(self._agent, base, ours, theirs, self._contents.ident)
+        lost = unowned(self._agent, base, ours, theirs, self._contents.ident)
+        progress.withdrawn.update(lost)
+        return {**base, **{path: ours[path] for path in lost}} if lost else base
 
     def _apply(self, plan: MergePlan, progress: Progress, snapshot: Snapshot) -> bool:
         """Bring the disk to the plan; False when somebody changed it in between."""
@@ -412,16 +543,36 @@ class Engine:
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
 
+    def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
+        """Whether a merge made bytes, or put them at a path, that must not leave.
+
+        They lie on the disk now, so the next look at it holds them back like any other.
+        """
+        made = {
+            path: entry.oid
+            for path, entry in changes.items()
+            if entry and entry not in (snapshot.entries.get(path), tip.vault.get(path))
+        }
+        blobs = self._contents.read_all(made.values())
+        for path, oid in made.items():
+            hit = self._guard.check(path, blobs[oid])
+            known = hit and hit.known_is_fine and any(e.oid == oid for e in tip.vault.values())
+            if hit and not known:
+                return True
+        return False
+
     def _publish(
         self,
         tip: str,
         listing: Listing,
-        plan: MergePlan,
         changes: Mapping[str, Entry | None],
         progress: Progress,
         again: bool,
     ) -> bool:
         """Commit and push; False when somebody was first or the outcome is unknown."""
+        if changes:
+            changes, held = self._judging.outgoing(tip, changes)
+            progress.held_back = [*progress.held_back, *held]
         if not changes and not again:
             return True
         commit = tip
@@ -430,7 +581,6 @@ class Engine:
             self._crash("before_commit")
             tree = self._trees.write(tip, changes)
             commit = self._git.commit(tree, [tip], _message(self._agent, changes))
-            self._git.update_refs((PUSHED, commit))
         self._crash("before_push")
         push = self._git.push(f"{commit}:{MAIN}")
         if push.outcome is PushOutcome.REFUSED:
@@ -442,7 +592,7 @@ class Engine:
         self._crash("after_push")
         if changes:
             alien = {p: e for p, e in listing.alien.items() if changes.get(p, e) is not None}
-            self._commits.learn(commit, Listing(plan.tree, alien))
+            self._commits.learn(commit, Listing(patched(listing.vault, changes), alien))
             self._trees.stands_at(commit)
             self._refused.forget()
         progress.pushed.update(dict.fromkeys(changes))
@@ -459,7 +609,10 @@ class Engine:
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None
-        return self._hub.compare(self._base, tip) is not Line.BEHIND
+        if tip is None or self._hub.compare(self._base, tip) is Line.BEHIND:
+            return False
+        # What we sign, we have judged: nothing is built upon what must be undone first.
+        return self._judging.is_clean(self._base, tip)
 
 
 def _message(agent: str, changes: Mapping[str, Entry | None]) -> str:

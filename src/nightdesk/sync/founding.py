@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.contents import Contents
@@ -15,14 +16,25 @@ from nightdesk.sync.git import Git, PushOutcome, refused
 from nightdesk.sync.hub import Hub
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner
 from nightdesk.sync.trees import Trees
 from nightdesk.vault.files import create
 
 _ROOT = "refs/nightdesk/root"
+_AT_ONCE = 50
 
 
-def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+def create_root(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    template: Path,
+    access: Access | None = None,
+    guard: Guard | None = None,
+) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
     Existing notes in the folder are kept and become part of the vault; template files are
@@ -35,6 +47,9 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
         state: the agent's state folder.
         agent: the author.
         template: a folder whose files seed the vault.
+        access: what opens the hub; without it, what the state folder holds.
+        guard: what must not leave, also not with the first commit; without one, paths, zones
+            and token formats are guarded.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -46,7 +61,8 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     folder = local_path(hub)
     if folder is not None and not (folder.exists() and any(folder.iterdir())):
         create_bare(folder)
-    git = Git(vault, state, hub, agent)
+    signing_key(state, agent)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return
@@ -62,7 +78,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent)
+        root = _root_commit(git, state, agent, guard or Guard(role=Role.LOCAL))
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -76,10 +92,25 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     step_along(git, root)
 
 
-def join(vault: Path, hub: str, state: Path, agent: str) -> None:
+def join(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    trust: Trust | None = None,
+    access: Access | None = None,
+) -> str:
     """Make a vault out of what the hub holds, in an empty or missing folder.
 
     Doing it again changes nothing, and a run that was cut off goes on.
+
+    Args:
+        trust: with a key of the owner's in it, the vault starts from the newest commit that the
+            owner signed, and what came after passes the gate in the first cycle; without one
+            it starts from whatever the hub holds.
+
+    Returns:
+        The commit from which on this clone judges what comes; "" when it was made before.
 
     Raises:
         ConfigError: the hub is empty, or the folder is not.
@@ -87,10 +118,11 @@ def join(vault: Path, hub: str, state: Path, agent: str) -> None:
     """
     check_hub_url(hub)
     _make_folders(vault, state)
-    git = Git(vault, state, hub, agent)
+    signing_key(state, agent)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
-            return
+            return ""
     elif any(vault.iterdir()):
         raise ConfigError(
             "the folder for the vault is not empty",
@@ -106,6 +138,8 @@ def join(vault: Path, hub: str, state: Path, agent: str) -> None:
             remedy="Run `agent-local init` first; the laptop makes the vault",
             where=hub,
         )
+    if trust and trust.owner:
+        tip = _newest_of_owner(git, tip, trust)
     entries, _ = divide(git.tree_of(tip))
     contents = Contents(git)
     paths = list(entries)
@@ -117,6 +151,23 @@ def join(vault: Path, hub: str, state: Path, agent: str) -> None:
         contents.forget()
     git.update_refs((BASE, tip))
     step_along(git, tip)
+    return tip
+
+
+def _newest_of_owner(git: Git, tip: str, trust: Trust) -> str:
+    commits = [commit.oid for commit in reversed(git.log(None, tip))]
+    for start in range(0, len(commits), _AT_ONCE):
+        some = commits[start : start + _AT_ONCE]
+        signers = git.signers(some, trust)
+        for oid in some:
+            if signers[oid].gates:
+                return oid
+    raise ConfigError(
+        "nothing in the hub is signed with the laptop's key that you gave",
+        remedy="Compare the key with the line that `agent-local init` printed, and run the"
+        " command again with the right one",
+        where=git.hub,
+    )
 
 
 def _make_folders(vault: Path, state: Path) -> None:
@@ -165,8 +216,8 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str) -> str:
-    snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
+def _root_commit(git: Git, state: Path, agent: str, guard: Guard) -> str:
+    snapshot = Scanner(git.vault, git, guard).scan({}, full=True)
     tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))

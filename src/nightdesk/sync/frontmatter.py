@@ -9,20 +9,12 @@ from __future__ import annotations
 import re
 
 from nightdesk.errors import NoteError
+from nightdesk.sync.heads import split
 from nightdesk.vault.layout import Place
 from nightdesk.vault.notes import parse_note
 
-_HEAD = re.compile(
-    rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n(?:(?!---[ \t]*(?:\r?\n|\Z)).*\n)*---[ \t]*(?:\r?\n|\Z)"
-)
 _SIMPLE = rb"^%b:[ \t]+(?:\"([^\"\\\r\n]*)\"|'([^'\r\n]*)'|([A-Za-z0-9][A-Za-z0-9_.@-]*))[ \t]*\r?$"
 _NULLS = frozenset({"null", "Null", "NULL"})
-
-
-def split(data: bytes) -> tuple[bytes, bytes]:
-    """Divide a note into its properties block (with both `---` lines) and the rest."""
-    head = _HEAD.match(data)
-    return (head.group(), data[head.end() :]) if head else (b"", data)
 
 
 def peek(data: bytes, key: str) -> str:

@@ -10,20 +10,32 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
-from nightdesk.sync.address import check_hub_url, transport
-from nightdesk.sync.entries import Changed, Commit, Entry
+from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.entries import Commit, Entry
+from nightdesk.sync.parsing import (
+    LOG,
+    TREE,
+    read_blobs,
+    read_changes,
+    read_log,
+    read_sizes,
+    read_tree,
+    rows,
+)
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.signers import Signer, Trust, signers_of
 from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
+from nightdesk.sync.trouble import unreachable
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
-ZERO = "0" * 40
 NETWORK_SECONDS = 120.0
 
 _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
@@ -65,20 +77,31 @@ class Git:
         hub: the hub's address.
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
+        key: the private key that signs commits; without one they are not signed.
+        access: what opens the hub; without it, what the state folder holds.
 
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
     """
 
     def __init__(
-        self, vault: Path, state: Path, hub: str, agent: str, *, folder: Path | None = None
+        self,
+        vault: Path,
+        state: Path,
+        hub: str,
+        agent: str,
+        *,
+        folder: Path | None = None,
+        key: Path | None = None,
+        access: Access | None = None,
     ) -> None:
         self.vault = vault
         self.state = state
         self.hub = hub
         self.folder = folder or vault / ".git"
+        self.key = key
         self.interrupted = threading.Event()
-        self._protocols = (transport(hub),)
+        self._access = access or Access(hub, state, agent=agent)
         self._environment = {
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": str(vault),
@@ -113,7 +136,7 @@ class Git:
         if result.timed_out or result.code not in set(ok):
             self._check_disk(result, start, index)
             raise SyncHalted(
-                f"git {arguments[0]} failed: {result.reason}",
+                f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
             )
@@ -179,40 +202,16 @@ class Git:
 
     def tree_of(self, commit: str) -> dict[str, Entry]:
         """Every path of a commit."""
-        out = self.call("ls-tree", "-r", "-z", "--full-tree", commit).out
-        entries: dict[str, Entry] = {}
-        for row in _rows(out):
-            meta, _, path = row.partition("\t")
-            mode, _, oid = meta.split(" ")
-            entries[path] = Entry(mode, oid)
-        return entries
+        return read_tree(self.call(*TREE, commit).out)
 
     def diff(self, old: str, new: str) -> dict[str, Entry | None]:
         """What changed from one commit to another: path -> new entry, None where removed."""
         out = self.call("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new).out
-        return {change.path: change.after for change in _changes(_rows(out))}
+        return {change.path: change.after for change in read_changes(rows(out))}
 
     def log(self, old: str | None, new: str) -> list[Commit]:
         """Every commit in `new` that is not in `old`, oldest first, with what each changed."""
-        out = self.call(
-            "log", "-z", "--reverse", "--topo-order", "--raw", "-r", "-m", "--root",
-            "--no-abbrev", "--no-renames", "--format=%x01%H %ct %P%x09%an",
-            f"{old}..{new}" if old else new,
-        ).out  # fmt: skip
-        commits: dict[str, Commit] = {}
-        rows = iter(_rows(out))
-        for row in rows:
-            if row.startswith("\x01"):
-                numbers, _, author = row[1:].partition("\t")
-                oid, time, *parents = numbers.split()
-                latest = commits.setdefault(oid, Commit(oid, tuple(parents), author, int(time), ()))
-                continue
-            changes = tuple(_changes([row, next(rows)]))
-            latest = commits[latest.oid]
-            commits[latest.oid] = Commit(
-                latest.oid, latest.parents, latest.author, latest.time, latest.changes + changes
-            )
-        return list(commits.values())
+        return read_log(self.call(*LOG, f"{old}..{new}" if old else new).out)
 
     def read(self, oids: Sequence[str]) -> dict[str, bytes]:
         """The bytes of blobs.
@@ -223,22 +222,15 @@ class Git:
         if not oids:
             return {}
         wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self.call("cat-file", "--batch", stdin=wanted).out
-        found: dict[str, bytes] = {}
-        at = 0
-        while at < len(out):
-            end = out.index(b"\n", at)
-            words = out[at:end].decode().split(" ")
-            if len(words) != 3:
+        found = read_blobs(self.call("cat-file", "--batch", stdin=wanted).out)
+        for oid, data in found.items():
+            if data is None:
                 raise SyncHalted(
-                    f"the object {words[0]} is missing",
+                    f"the object {oid} is missing",
                     remedy="Run `git fsck` in the vault; the hub or a backup has the object",
                     where=str(self.vault),
                 )
-            size = int(words[2])
-            found[words[0]] = out[end + 1 : end + 1 + size]
-            at = end + size + 2
-        return found
+        return {oid: data for oid, data in found.items() if data is not None}
 
     def write(self, blobs: Sequence[bytes]) -> None:
         """Store blobs; their ids are those of `blob_oid`."""
@@ -246,10 +238,41 @@ class Git:
             stream = b"".join(b"blob\ndata %d\n%b\n" % (len(data), data) for data in blobs)
             self.call("fast-import", "--quiet", stdin=stream)
 
-    def commit(self, tree: str, parents: Sequence[str], message: str) -> str:
-        """Make a commit object; no ref moves."""
+    def commit(
+        self, tree: str, parents: Sequence[str], message: str, *, signed: bool = True
+    ) -> str:
+        """Make a commit object, signed with the agent's key; no ref moves.
+
+        Args:
+            signed: False for what never leaves this machine.
+        """
         arguments = [part for parent in parents for part in ("-p", parent)]
-        return self.call("commit-tree", tree, *arguments, "-m", message).out.decode().strip()
+        with_key: tuple[str, ...] = ()
+        if signed and self.key:
+            with_key = ("-c", f"user.signingkey={self.key}")
+            arguments.append("-S")
+        made = self.call(*with_key, "commit-tree", *arguments, "-m", message, tree)
+        return made.out.decode().strip()
+
+    def signers(self, commits: Sequence[str], trust: Trust) -> dict[str, Signer]:
+        """Who signed each commit, by the keys that are trusted here."""
+        with tempfile.NamedTemporaryFile("w", dir=self.state, suffix=".signers") as file:
+            file.write(trust.allowed_signers())
+            file.flush()
+            setting = f"gpg.ssh.allowedSignersFile={file.name}"
+
+            def ask(arguments: Sequence[str]) -> tuple[int, str]:
+                answer = self.call("-c", setting, *arguments, ok=range(256))
+                return answer.code, answer.out.decode("utf-8", "replace")
+
+            return signers_of(commits, trust, ask)
+
+    def sizes(self, oids: Collection[str]) -> dict[str, int]:
+        """The length of each blob in bytes; those that are missing are left out."""
+        if not oids:
+            return {}
+        wanted = "".join(f"{oid}\n" for oid in oids).encode()
+        return read_sizes(self.call("cat-file", "--batch-check", stdin=wanted).out)
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
         """Three-way merge of text; None where it is not clean or not text."""
@@ -267,7 +290,7 @@ class Git:
             return set()
         wanted = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
         found = self.call("check-ignore", "-z", "--stdin", "--no-index", stdin=wanted, ok=(0, 1))
-        return set(_rows(found.out))
+        return set(rows(found.out))
 
     def fetch(self, refspecs: Sequence[str]) -> bool:
         """Fetch from the hub into the given refs.
@@ -303,16 +326,20 @@ class Git:
         looked = result if result.timed_out else self._talk(["ls-remote", "--", self.hub])
         if looked.code == 0 and b"\trefs/heads/main\n" not in looked.out:
             return False
-        raise unreachable(self.hub, result)
+        raise unreachable(self._access, result)
 
-    def push(self, refspec: str, *, only_if_absent: str = "") -> Push:
+    def push(self, refspec: str, *, only_if_absent: str = "", only_if_at: str = "") -> Push:
         """Push one ref; the far side compares and swaps.
 
         Args:
             refspec: "<object>:<ref>"; with a leading "+" only for a ref with a single writer.
             only_if_absent: a ref that must not exist there yet.
+            only_if_at: the commit at which the pushed ref must stand there; what is pushed
+                descends from it, so nothing is forced.
         """
         lease = [f"--force-with-lease={only_if_absent}:"] if only_if_absent else []
+        if only_if_at:
+            lease.append(f"--force-with-lease={refspec.partition(':')[2]}:{only_if_at}")
         arguments = ["push", "--porcelain", "--no-verify", "--recurse-submodules=no", *lease]
         result = self._talk([*arguments, "--", self.hub, refspec])
         return _read_push(result)
@@ -325,7 +352,7 @@ class Git:
         """
         result = self._talk(["ls-remote", "--", self.hub, "refs/heads/main"])
         if result.code != 0:
-            raise unreachable(self.hub, result)
+            raise unreachable(self._access, result)
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
@@ -336,35 +363,23 @@ class Git:
         So git gets a word that nobody can have configured, and learns here what it stands for.
         """
         word = f"nightdesk-{secrets.token_hex(16)}:"
+        opened = self._access.environment()
+        number = int(opened.get("GIT_CONFIG_COUNT", "0"))
         known = {
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": f"url.{self.hub}.insteadOf",
-            "GIT_CONFIG_VALUE_0": word,
-            "GIT_CONFIG_KEY_1": f"url.{self.hub}.pushInsteadOf",
-            "GIT_CONFIG_VALUE_1": word,
+            "GIT_CONFIG_COUNT": str(number + 2),
+            f"GIT_CONFIG_KEY_{number}": f"url.{self.hub}.insteadOf",
+            f"GIT_CONFIG_VALUE_{number}": word,
+            f"GIT_CONFIG_KEY_{number + 1}": f"url.{self.hub}.pushInsteadOf",
+            f"GIT_CONFIG_VALUE_{number + 1}": word,
         }
         return run(
             self.vault,
             [word if argument == self.hub else argument for argument in arguments],
-            environment={**self._environment, **known},
-            protocols=self._protocols,
+            environment={**self._environment, **opened, **known},
+            protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
         )
-
-
-def unreachable(hub: str, result: Result) -> HubUnreachable:
-    """Say why a hub did not answer, and what to do about it."""
-    error = result.err
-    if "Permission denied" in error or "Authentication failed" in error:
-        remedy = "Check that this machine's ssh key is allowed at the hub"
-    elif "Host key verification failed" in error:
-        remedy = "Connect once by hand with `ssh` and compare the host's fingerprint"
-    elif "not appear to be a git repository" in error or "not found" in error:
-        remedy = "Check the hub's address in the configuration, and that the repository is there"
-    else:
-        remedy = "Work goes on here; sync catches up when the hub answers"
-    return HubUnreachable(f"the hub did not answer: {result.reason}", remedy=remedy, where=hub)
 
 
 def refused(hub: str, push: Push) -> HubRefused:
@@ -406,24 +421,12 @@ def _read_push(result: Result) -> Push:
     return Push(PushOutcome.UNKNOWN, result.reason)
 
 
+def _command(arguments: Sequence[str]) -> str:
+    """The name of a command after settings (`-c name=value`)."""
+    words = iter(arguments)
+    return next((word for word in words if word != "-c" or not next(words, "")), "")
+
+
 def _unpack_failure(error: str) -> str:
     start = "error: remote unpack failed: "
     return next((li.removeprefix(start) for li in error.splitlines() if li.startswith(start)), "")
-
-
-def _rows(out: bytes) -> list[str]:
-    return [row for row in out.decode("utf-8", "surrogateescape").split("\0") if row]
-
-
-def _changes(rows: Sequence[str]) -> list[Changed]:
-    found: list[Changed] = []
-    for meta, path in zip(rows[::2], rows[1::2], strict=True):
-        old_mode, new_mode, old, new, _ = meta.lstrip("\n:").split(" ")
-        found.append(
-            Changed(
-                path,
-                None if old == ZERO else Entry(old_mode, old),
-                None if new == ZERO else Entry(new_mode, new),
-            )
-        )
-    return found

@@ -44,7 +44,8 @@ class History:
             self._last = tree
             return
         stamp = datetime.now(UTC).strftime("%H:%M:%SZ")
-        commit = self._git.commit(tree, [before] if before else [], f"snapshot {day} {stamp}")
+        parents = [before] if before else []
+        commit = self._git.commit(tree, parents, f"snapshot {day} {stamp}", signed=False)
         self._git.update_refs((ref, commit))
         self._last = tree
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nightdesk.errors import ConfigError
 from nightdesk.sync.storage import gone
@@ -43,6 +44,13 @@ _CONFIG: tuple[str, ...] = (
     "merge.directoryRenames=false",
     "commit.gpgsign=false",
     "push.gpgSign=false",
+    # Only SSH signatures count: whatever lies in a GnuPG keyring proves nothing here.
+    "gpg.format=ssh",
+    "gpg.program=false",
+    "gpg.x509.program=false",
+    "gpg.ssh.program=ssh-keygen",
+    "log.showSignature=false",
+    "credential.helper=",  # forgets every helper that the vault's own configuration names
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=20",
 )
@@ -58,11 +66,6 @@ _ENVIRONMENT: Mapping[str, str] = {
     "GIT_PROTOCOL_FROM_USER": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
-
-_SSH = (
-    "ssh -oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=5 -oServerAliveCountMax=2"
-    " -oStrictHostKeyChecking=yes -oIdentitiesOnly=yes"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ def run(
     Args:
         cwd: the folder to run in.
         arguments: after `git`; never passed through a shell.
-        environment: GIT_DIR and the like, over the fixed environment.
+        environment: GIT_DIR and the like, over the fixed environment. Without the variables of
+            `Access.environment` no ssh can be started.
         protocols: transports that this call may use: of `file`, `ssh`, `https`.
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
@@ -142,33 +146,49 @@ def run(
     for setting in config:
         command += ["-c", setting]
     command += arguments
-    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": _SSH}
-    try:
-        handle = library.Git(str(cwd)).execute(
-            command,
-            istream=subprocess.PIPE if stdin is not None else None,
-            as_process=True,
-            start_new_session=True,
-            env={**_ENVIRONMENT, **allowed, **environment},
-        )
-    except library.GitCommandNotFound as e:
-        if not cwd.is_dir():  # the system says the same of a missing folder as of a missing git
-            raise gone(cwd) from e
-        raise ConfigError(
-            "git is not installed or not found", remedy="Install git 2.34 or later"
-        ) from e
+    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": "false"}
+    with _as_file(stdin) as source:
+        try:
+            handle = library.Git(str(cwd)).execute(
+                command,
+                istream=source,
+                as_process=True,
+                start_new_session=True,
+                env={**_ENVIRONMENT, **allowed, **environment},
+            )
+        except library.GitCommandNotFound as e:
+            if not cwd.is_dir():  # the system says the same of a missing folder as of a missing git
+                raise gone(cwd) from e
+            raise ConfigError(
+                "git is not installed or not found", remedy="Install git 2.34 or later"
+            ) from e
     process: subprocess.Popen[bytes] = handle.proc
     try:
-        return _finish(process, stdin, time.monotonic() + timeout, cancelled)
+        return _finish(process, time.monotonic() + timeout, cancelled)
     finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
+        for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
 
 
+@contextmanager
+def _as_file(data: bytes | None) -> Iterator[IO[bytes] | None]:
+    """The input as a file without a name.
+
+    Not a pipe: `communicate` cannot be asked again, after a look at the clock, while a slow git
+    has not read all of its input yet.
+    """
+    if data is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
 def _finish(
     process: subprocess.Popen[bytes],
-    stdin: bytes | None,
     deadline: float,
     cancelled: Callable[[], bool],
 ) -> Result:
@@ -176,7 +196,7 @@ def _finish(
         while True:
             left = deadline - time.monotonic()
             try:
-                out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
+                out, err = process.communicate(timeout=min(_LOOK_SECONDS, max(left, 0)))
             except subprocess.TimeoutExpired:
                 if left > 0 and not cancelled():
                     continue

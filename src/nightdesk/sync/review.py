@@ -1,14 +1,13 @@
-"""What of the hub's tip takes part in the merge: trespasses undone, new cards rendered."""
+"""What of the hub's tip takes part in the merge: no id twice, new cards rendered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nightdesk.sync.contents import Contents
 from nightdesk.sync.entries import Entry, PathMap, Refusal, entry_of, printable
-from nightdesk.sync.gate import Verdict
 from nightdesk.sync.git import Git
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.vault.layout import Folder
@@ -31,63 +30,51 @@ class Reviewed:
     refusals: list[Refusal] = field(default_factory=list)
 
 
-def undo_trespass(
-    verdict: Verdict, base: PathMap, ours: PathMap, tip: PathMap, contents: Contents
-) -> Reviewed:
-    """Put every path that the gate refused back to what it was.
+def drop_twins(
+    base: PathMap,
+    ours: PathMap,
+    reviewed: Reviewed,
+    contents: Contents,
+    by_owner: Collection[str] = (),
+) -> None:
+    """Refuse notes from the hub that take an id which lives elsewhere.
 
-    A note whose move was refused is back at its place, so that refusing a forged move does
-    not remove the note.
-
-    Args:
-        base, ours, tip: paths that can be part of the vault.
-    """
-    reviewed = Reviewed(dict(tip))
-    reviewed.refusals += [Refusal(printable(path), why) for path, why in verdict.alien.items()]
-    for path, reason in verdict.trespass.items():
-        entry = tip.get(path)
-        if entry == ours.get(path) or entry == base.get(path):
-            continue  # nothing is left of it, or this disk says the same
-        reviewed.refusals.append(Refusal(printable(path), reason))
-        if path in base:
-            reviewed.theirs[path] = base[path]
-        else:
-            reviewed.theirs.pop(path, None)
-        if entry is not None and is_state_note(path):
-            _back_home(path, entry, base, reviewed.theirs, contents)
-    return reviewed
-
-
-def drop_twins(base: PathMap, ours: PathMap, reviewed: Reviewed, contents: Contents) -> None:
-    """Refuse notes from the hub that take the id of a card which lies before the person.
-
-    Without this a file with a card's id in another folder would count as the card's move and
-    carry it away, or put text that nobody reviewed in its place. What this disk holds at the
-    same path is its own and stays.
+    The gate judges names; here the properties are read in full. Without this a file with a
+    card's id in another folder would count as the card's move and carry it away, or put text
+    that nobody reviewed in its place. What this disk holds at the same path is its own and
+    stays, and so does what the owner's own devices did.
     """
     new = [
         path
         for path, entry in reviewed.theirs.items() - base.items()
-        if is_state_note(path) and path not in ours
+        if is_state_note(path) and path not in by_owner and ours.get(path) != entry
     ]
     if not new:
         return
-    cards = {
-        contents.ident(path, entry)[0]: path
-        for side in (base, ours)
-        for path, entry in side.items()
-        if path.startswith(_BEFORE_THE_PERSON) and is_state_note(path)
-    }
+    homes: dict[str, str] = {}
+    for side in (base, ours):
+        for path, entry in side.items():
+            if is_state_note(path) and _holds_its_id(path, reviewed):
+                homes.setdefault(contents.ident(path, entry)[0], path)
     for path in sorted(new):
-        name = contents.ident(path, reviewed.theirs[path])[0]
-        if name not in cards or cards[name] == path:
+        entry = reviewed.theirs[path]
+        name = contents.ident(path, entry)[0]
+        if homes.get(name, path) == path:
             continue
-        if path in base:
-            reviewed.theirs[path] = base[path]
-        else:
+        if path not in base:
             del reviewed.theirs[path]
-        reason = f"it takes the id of the card {cards[name]}, which waits for the person here"
+        elif contents.ident(path, base[path])[0] == name:
+            continue  # it had that id before
+        else:
+            reviewed.theirs[path] = base[path]
+        _back_home(path, entry, base, reviewed.theirs, contents)
+        reason = f"it takes the id of {homes[name]}, which is there already"
         reviewed.refusals.append(Refusal(printable(path), reason))
+
+
+def _holds_its_id(path: str, reviewed: Reviewed) -> bool:
+    """Cards before the person hold theirs whatever the hub says; others while they are there."""
+    return path.startswith(_BEFORE_THE_PERSON) or path in reviewed.theirs
 
 
 def _back_home(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nightdesk.sync.entries import Entry
-from nightdesk.sync.git import ZERO, Git
+from nightdesk.sync.git import Git
+from nightdesk.sync.parsing import ZERO
 
 
 class Trees:
@@ -65,3 +66,14 @@ def changes_between(
     """What turns one path map into another."""
     changes: dict[str, Entry | None] = dict.fromkeys(start.keys() - end.keys())
     return changes | dict(end.items() - start.items())
+
+
+def patched(start: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> dict[str, Entry]:
+    """A path map after changes (None: removed)."""
+    result = dict(start)
+    for path, entry in changes.items():
+        if entry is None:
+            result.pop(path, None)
+        else:
+            result[path] = entry
+    return result

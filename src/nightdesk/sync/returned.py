@@ -1,0 +1,71 @@
+"""What a device without a known key wrote comes back as a note in the inbox, so nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from nightdesk.sync.contents import Contents
+from nightdesk.sync.entries import Entry, entry_of, printable
+from nightdesk.sync.gate import Finding, fault
+from nightdesk.sync.git import Git
+from nightdesk.vault.body import fence
+from nightdesk.vault.layout import DASHBOARD, MAX_NOTE_BYTES, STATE_FOLDERS, Folder
+
+AT_ONCE = 20
+"""A stranger can push any number; the rest is kept as evidence only."""
+
+_NEVER = (*(f"{folder}/" for folder in STATE_FOLDERS), f"{Folder.LOGS}/", f"{Folder.UPDATES}/")
+
+
+def as_inbox_notes(
+    findings: Iterable[Finding], there: Mapping[str, Entry], git: Git, contents: Contents
+) -> dict[str, Entry]:
+    """Notes for the inbox that hold what strangers wrote over or beside the owner's notes.
+
+    Changes in folders that are a state are no notes of a person's, and only evidence.
+
+    Args:
+        there: what this disk and the hub's allowed state hold; what is there already is not
+            made again.
+    """
+    wanted: dict[str, Finding] = {}
+    for finding in findings:
+        if finding.signer.role is None and _is_a_persons(finding):
+            wanted[finding.path] = finding  # the last version of each
+    made: dict[str, Entry] = {}
+    blobs: list[bytes] = []
+    texts = contents.read_all(f.entry.oid for f in wanted.values() if f.entry)
+    for path, finding in list(wanted.items())[:AT_ONCE]:
+        assert finding.entry is not None
+        data = texts[finding.entry.oid]
+        if len(data) > MAX_NOTE_BYTES // 2 or finding.entry == there.get(path):
+            continue
+        note = _note(path, data)
+        entry = entry_of(note)
+        stem = PurePosixPath(path).stem[:60].rstrip(". ")
+        name = f"{Folder.INBOX}/{stem}-{finding.entry.oid[:8]}.md"
+        if name not in there:
+            made[name] = entry
+            blobs.append(note)
+    git.write(blobs)
+    return made
+
+
+def _is_a_persons(finding: Finding) -> bool:
+    entry, path = finding.entry, finding.path
+    return (
+        entry is not None
+        and path.endswith(".md")
+        and path != DASHBOARD
+        and not path.startswith(_NEVER)
+        and fault(path, entry) is None
+    )
+
+
+def _note(path: str, data: bytes) -> bytes:
+    text = data.decode("utf-8", "replace")
+    return (
+        f"A device that this desk does not know changed {printable(path)!r}. That note was left as"
+        f" it is. The device wrote:\n\n{fence(text)}\n"
+    ).encode()
