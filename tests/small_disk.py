@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -69,10 +70,21 @@ class SmallDisk:
         """The disk while nothing can be written; files that are open already are not affected."""
         _mount("mount", "--bind", str(self.folder), str(self.folder))
         try:
-            _mount("mount", "-o", "remount,bind,ro", str(self.folder))
+            self._lock()
             yield
         finally:
             self._uncover()
+
+    def _lock(self) -> None:
+        for left in reversed(range(100)):
+            try:
+                _mount("mount", "-o", "remount,bind,ro", str(self.folder))
+            except PermissionError:  # somebody is just writing
+                if not left:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     @contextmanager
     def away(self) -> Iterator[None]:

@@ -74,7 +74,7 @@ def in_step(desk: Desk, *paths: str) -> None:
 @pytest.mark.parametrize(
     "disk", ["local-vault", "local-state", "cloud-vault", "cloud-state"], indirect=True
 )
-def test_a_vault_or_state_folder_in_trouble(desk: Desk, disk: SmallDisk) -> None:
+def test_18_a_vault_or_state_folder_in_trouble(desk: Desk, disk: SmallDisk) -> None:
     troubled, other = side_of(desk, disk.folder.name)
     for trouble in ("full", "read_only", "away"):
         ours, theirs = OURS.replace("ours", f"{trouble}-o"), THEIRS.replace("theirs", trouble)
@@ -156,7 +156,7 @@ def test_remains_of_failed_attempts_do_not_fill_the_disk(desk: Desk, disk: Small
 
 
 @pytest.mark.parametrize("disk", ["hub.git"], indirect=True)
-def test_a_hub_that_cannot_store(desk: Desk, disk: SmallDisk) -> None:
+def test_18_a_hub_that_cannot_store(desk: Desk, disk: SmallDisk) -> None:
     task = "Needs_Action/general/t.md"
     desk.local.write(task, '---\nid: "t"\n---\nx\n')
     desk.settle()
@@ -219,7 +219,7 @@ def plain(tmp_path: Path) -> Iterator[Desk]:
         os.chmod(folder, 0o755)
 
 
-def test_an_unreadable_file_or_folder_is_not_taken_for_a_removal(plain: Desk) -> None:
+def test_23_an_unreadable_file_or_folder_is_not_taken_for_a_removal(plain: Desk) -> None:
     plain.local.write("Notes/a.md", "a")
     plain.local.write("Deep/b.md", "b")
     plain.local.write("Deep/c.md", "c")

@@ -29,11 +29,13 @@ class Applied:
         paths: written, moved (both places) or removed.
         disturbed: somebody changed these in between; theirs is still there.
         unwritable: path -> why it cannot be written on this disk.
+        stale: path that should have changed or gone -> id of the bytes that are still there.
     """
 
     paths: list[str] = field(default_factory=list)
     disturbed: list[str] = field(default_factory=list)
     unwritable: dict[str, str] = field(default_factory=dict)
+    stale: dict[str, str] = field(default_factory=dict)
 
 
 class _DisturbedError(Exception):
@@ -71,6 +73,9 @@ def apply(
             if e.errno in FATAL:
                 raise unavailable(vault, e.strerror or str(e)) from e
             applied.unwritable[step.target or step.path] = e.strerror or str(e)
+            if step.expect:
+                applied.unwritable.setdefault(step.path, e.strerror or str(e))
+                applied.stale[step.path] = step.expect
         else:
             applied.paths += [step.path, step.target] if step.target else [step.path]
     return applied

@@ -380,11 +380,13 @@ class Engine:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
         base = self._listing(self._base)
+        self._try_again(base.vault)
         snapshot = self._scanner.scan(base.vault, full=full)
         progress.held_back = snapshot.held
         self._unwritten.settle(snapshot.entries, base.vault)
         seen = {**snapshot.entries, **snapshot.waiting}
         self._history.keep(self._base, base.vault, seen)
+        self._unwritten.hide(snapshot.entries)
         self._crash("after_snapshot")
         progress.offline = ""
         found = self._ask_hub(progress)
@@ -403,7 +405,7 @@ class Engine:
         steps = [step for step in plan.steps if step.path not in progress.withdrawn]
         self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
-        if not self._apply(plan, progress):
+        if not self._apply(plan, progress, snapshot):
             return False
         self._move_base(tip)
         if self._leaks(changes, snapshot, listing):
@@ -516,6 +518,13 @@ class Engine:
             occupied=snapshot.occupied,
         )
 
+    def _try_again(self, base: PathMap) -> None:
+        """Bring to the disk what it could not take before; what still fails is noted already."""
+        steps = self._unwritten.steps(base)
+        if steps:
+            blobs = self._contents.read_all(step.new for step in steps if step.new)
+            apply(self._vault, self._git.folder / "nightdesk-trash", steps, blobs)
+
     def _without_doubles(
         self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
     ) -> PathMap:
@@ -532,7 +541,7 @@ class Engine:
         progress.withdrawn.update(lost)
         return {**base, **{path: ours[path] for path in lost}} if lost else base
 
-    def _apply(self, plan: MergePlan, progress: Progress) -> bool:
+    def _apply(self, plan: MergePlan, progress: Progress, snapshot: Snapshot) -> bool:
         """Bring the disk to the plan; False when somebody changed it in between."""
         self._git.write(list(plan.blobs.values()))
         blobs = self._contents.read_all(step.new for step in plan.steps if step.new)
@@ -545,10 +554,11 @@ class Engine:
         )
         self._crash("after_apply")
         progress.pulled.update(dict.fromkeys(applied.paths))
-        self._unwritten.add(applied.unwritable)
+        self._unwritten.add(applied.unwritable, applied.stale)
         for path in applied.disturbed:
-            progress.strikes[path] = progress.strikes.get(path, 0) + 1
-        in_the_way = {p for p in applied.disturbed if progress.strikes[p] >= STRIKES}
+            if path not in snapshot.entries:  # a note that a person goes on saving is read again
+                progress.strikes[path] = progress.strikes.get(path, 0) + 1
+        in_the_way = {p for p in applied.disturbed if progress.strikes.get(p, 0) >= STRIKES}
         self._unwritten.add(dict.fromkeys(in_the_way, "something else stands in its place"))
         if set(applied.disturbed) - in_the_way:
             return False

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from nightdesk.sync.entries import Entry, PathMap
 from nightdesk.sync.pairing import Ident, is_state_note
+from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.snapshot import Snapshot
 from nightdesk.vault.files import write
 from nightdesk.vault.layout import Folder, place_of
@@ -98,28 +99,66 @@ def _homes(snapshot: Snapshot, base: PathMap) -> dict[str, str]:
 
 
 class Unwritten:
-    """Paths of the hub that this disk could not take, and why; kept across restarts."""
+    """Paths that this disk could not bring to the hub's state, and why; kept across restarts.
+
+    What still lies there is no edit of the person's: telling it would undo what the hub has.
+    Every cycle tries them again.
+
+    Attributes:
+        reasons: path -> why.
+        stale: path -> id of the bytes that lie there and should not; nothing lies at the others.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self.reasons: dict[str, str] = json.loads(file.read_text("utf-8"))
+            said = json.loads(file.read_text("utf-8"))
         except (FileNotFoundError, ValueError):
-            self.reasons = {}
+            said = {}
+        self.reasons: dict[str, str] = dict(said.get("reasons", {}))
+        self.stale: dict[str, str] = dict(said.get("stale", {}))
 
-    def add(self, found: Mapping[str, str]) -> None:
+    def add(self, found: Mapping[str, str], stale: Mapping[str, str] | None = None) -> None:
         """Note further ones."""
-        if found.items() - self.reasons.items():
-            self.reasons.update(found)
+        new = {path: reason for path, reason in found.items() if path not in self.reasons}
+        changed = {p: oid for p, oid in (stale or {}).items() if self.stale.get(p) != oid}
+        if new or changed:
+            self.reasons.update(new)
+            self.stale.update(changed)
             self._save()
 
+    def steps(self, base: PathMap) -> list[Step]:
+        """What would bring the disk to the hub's state."""
+        steps: list[Step] = []
+        awaited = {base[p].oid for p in self.reasons if p in base and p not in self.stale}
+        for path in self.reasons:
+            had = self.stale.get(path, "")
+            if path in base:
+                verb = Verb.REPLACE if had else Verb.CREATE
+                steps.append(Step(verb, path, had, new=base[path].oid))
+            elif had and had not in awaited:  # a note that moves goes only when it has arrived
+                steps.append(Step(Verb.REMOVE, path, had))
+        return steps
+
     def settle(self, present: PathMap, base: PathMap) -> None:
-        """Forget those that are on the disk by now, or no longer in the hub."""
-        done = [p for p in self.reasons if p in present or p not in base]
+        """Forget those that are as the hub has them, and those that a person has changed."""
+        done = [p for p in self.reasons if self._is_settled(p, present.get(p), base.get(p))]
         for path in done:
             del self.reasons[path]
+            self.stale.pop(path, None)
         if done:
             self._save()
 
+    def hide(self, entries: dict[str, Entry]) -> None:
+        """Take out of a snapshot what lies on the disk for want of a way to change it."""
+        for path, oid in self.stale.items():
+            if path in entries and entries[path].oid == oid:
+                del entries[path]
+
+    def _is_settled(self, path: str, here: Entry | None, hub: Entry | None) -> bool:
+        had = self.stale.get(path, "")
+        return here == hub or (here.oid if here else "") != had
+
     def _save(self) -> None:
-        write(self._file, json.dumps(self.reasons).encode())
+        said = {"reasons": self.reasons, "stale": self.stale}
+        write(self._file, json.dumps(said).encode())
