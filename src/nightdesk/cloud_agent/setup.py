@@ -127,7 +127,9 @@ def init(
         write_config(path, values, "Nightdesk, cloud half. Credentials never stand here.")
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--email": email}
-        say_ignored(path, {**given, "--hub-user": hub_user, "--hub-ca-file": hub_ca_file, "--user": user})
+        say_ignored(
+            path, {**given, "--hub-user": hub_user, "--hub-ca-file": hub_ca_file, "--user": user}
+        )
     trust(path, trusted)
     key = signing_key(state_path(Role.CLOUD, path), name)
     say("3. Signing key (public; give this line to the laptop with --trust-cloud FILE):")
