@@ -12,6 +12,7 @@ import pytest
 import nightdesk.sync.apply as applying
 from nightdesk.errors import ConfigError, VaultUnavailable
 from nightdesk.sync import process
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import ssh_host
 from nightdesk.sync.apply import apply
 from nightdesk.sync.entries import blob_oid
@@ -100,7 +101,8 @@ def test_nothing_of_the_surroundings_leaks_in(
     monkeypatch.setenv("GIT_DIR", "/elsewhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere")
     fake_git(tmp_path, 'env; echo "$@"', monkeypatch)
-    said = run(tmp_path, ["status"], environment={}, protocols=("ssh",)).out.decode()
+    opened = Access("ssh://h/x.git", tmp_path).environment()
+    said = run(tmp_path, ["status"], environment=opened, protocols=("ssh",)).out.decode()
     assert "/elsewhere" not in said
     for wanted in (
         "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=ssh",
