@@ -12,6 +12,8 @@ import pytest
 import nightdesk.sync.apply as applying
 from nightdesk.errors import ConfigError, VaultUnavailable
 from nightdesk.sync import process
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import ssh_host
 from nightdesk.sync.apply import apply
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.git import PushOutcome, _read_push, check_hub_url
@@ -44,7 +46,11 @@ def test_good_addresses(url: str) -> None:
         ("ssh://me:pw@host/h", "password or token"), ("--upload-pack=x", "no address"),
         ("ssh://-oProxyCommand=x/h", "no host"), ("-x@host:h", "no address"),
         ("file://server/h.git", "absolute"), ("svn://h/x", "not supported"),
-        ("/a\nb", "no address"),
+        ("/a\nb", "no address"), ("me:pw@host:h.git", "password or token"),
+        ("https://host/h.git?token=ghp_x", "password or token"), ("ssh://host:99999/h", "read"),
+        ("HTTPS://host/h.git", "not supported"), ("https://host", "no repository"),
+        ("git+ssh://host/h", "not supported"), ("ssh://host", "no repository"),
+        ("ssh://-oProxyCommand=x@host/h", "no host"),
     ],
 )  # fmt: skip
 def test_bad_addresses_say_the_remedy_and_hide_the_secret(url: str, word: str) -> None:
@@ -53,6 +59,12 @@ def test_bad_addresses_say_the_remedy_and_hide_the_secret(url: str, word: str) -
     assert caught.value.remedy
     assert "pw" not in str(caught.value)
     assert "ghp_" not in str(caught.value)
+
+
+def test_where_ssh_connects_to() -> None:
+    assert ssh_host("ssh://git@host.example:2222/h.git") == ("git", "host.example", 2222)
+    assert ssh_host("ssh://[::1]/h.git") == ("", "::1", None)
+    assert ssh_host("me@host:h.git") == ("me", "host", None)
 
 
 def fake_git(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +101,8 @@ def test_nothing_of_the_surroundings_leaks_in(
     monkeypatch.setenv("GIT_DIR", "/elsewhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere")
     fake_git(tmp_path, 'env; echo "$@"', monkeypatch)
-    said = run(tmp_path, ["status"], environment={}, protocols=("ssh",)).out.decode()
+    opened = Access("ssh://h/x.git", tmp_path).environment()
+    said = run(tmp_path, ["status"], environment=opened, protocols=("ssh",)).out.decode()
     assert "/elsewhere" not in said
     for wanted in (
         "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=ssh",
