@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -120,5 +123,30 @@ def step_along(git: Git, commit: str) -> None:
         git.update_refs((f"{KEPT}/{main[:12]}", main))
     if main != commit:
         git.call("update-ref", MAIN, commit, ok=(0, 1, 128))
-    if not (git.folder / "index.lock").exists():
-        git.call("read-tree", "--reset", commit, ok=(0, 1, 128))
+    _renew_index(git, commit)
+
+
+def _renew_index(git: Git, commit: str) -> None:
+    """Build the index beside the person's and put it there under git's own lock.
+
+    The lock is made last, as a second name of our file: a run that is killed in between leaves
+    a lock that can be told from the person's.
+    """
+    index, ours = git.folder / "index", git.folder / "nightdesk-index"
+    lock_file = git.folder / "index.lock"
+    with suppress(FileNotFoundError):
+        if lock_file.lstat().st_ino == ours.lstat().st_ino:
+            lock_file.unlink()
+    ours.unlink(missing_ok=True)
+    if lock_file.exists():
+        return
+    with suppress(OSError):
+        shutil.copyfile(index, ours)  # with what git knows of the files' times
+        ours.chmod(index.stat().st_mode & 0o777)
+    ours.with_name(ours.name + ".lock").unlink(missing_ok=True)
+    done = git.call("read-tree", "--reset", commit, index=ours, ok=(0, 1, 128))
+    if done.code == 0:
+        with suppress(OSError):
+            os.link(ours, lock_file)
+            lock_file.rename(index)
+    ours.unlink(missing_ok=True)

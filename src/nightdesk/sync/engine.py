@@ -40,6 +40,7 @@ from nightdesk.sync.git import Git, PushOutcome, refused
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.judging import Incoming, Judge, Judging
+from nightdesk.sync.leftovers import sweep
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
@@ -130,6 +131,7 @@ class Engine:
         self._base: str | None = None
         self._tip: PathMap = {}
         self._last_full = 0.0
+        self._unsettled = True  # a run that was killed, or failed, may have left something
 
     def open(self) -> None:
         """Take the vault's lock and check the clone.
@@ -173,6 +175,7 @@ class Engine:
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
             step_along(git, self._base)
+            self._unsettled = True
             self._open = opening.pop_all()
 
     def close(self) -> None:
@@ -210,7 +213,9 @@ class Engine:
                         break
                     back_off(attempt)
                 else:
-                    progress.offline = progress.offline or "the hub is busy; the next cycle goes on"
+                    progress.offline = progress.offline or (
+                        f"{progress.lost or 'the hub is busy'}; the next cycle goes on"
+                    )
             finally:
                 self._contents.forget()
             if full:
@@ -290,6 +295,10 @@ class Engine:
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
+        if self._unsettled:
+            copies, settled = sweep(self._git)
+            progress.conflicts.update(dict.fromkeys(copies))
+            self._unsettled = not settled
         base = self._listing(self._base)
         snapshot = self._scanner.scan(base.vault, full=full)
         progress.held_back = snapshot.held
@@ -395,13 +404,14 @@ class Engine:
         """Bring the disk to the plan; False when somebody changed it in between."""
         self._git.write(list(plan.blobs.values()))
         blobs = self._contents.read_all(step.new for step in plan.steps if step.new)
+        unsettled, self._unsettled = self._unsettled, True
         applied: Applied = apply(
             self._vault,
-            self._git.folder / "nightdesk-trash",
             plan.steps,
             blobs,
             lambda: self._crash("during_apply"),
         )
+        self._unsettled = unsettled
         self._crash("after_apply")
         progress.pulled.update(dict.fromkeys(applied.paths))
         self._unwritten.add(applied.unwritable)
@@ -441,6 +451,7 @@ class Engine:
             self._refused.remember(changes, error.what)
             raise error
         if push.outcome is not PushOutcome.ACCEPTED:
+            progress.lost = push.locked
             return False
         self._crash("after_push")
         if changes:

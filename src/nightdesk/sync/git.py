@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
-from nightdesk.sync.address import check_hub_url, transport
+from nightdesk.sync import locks
+from nightdesk.sync.address import check_hub_url, local_path, transport
 from nightdesk.sync.entries import Changed, Commit, Entry
 from nightdesk.sync.process import Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
@@ -39,10 +41,15 @@ class PushOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A push's outcome and the far side's words."""
+    """A push's outcome and the far side's words.
+
+    Attributes:
+        locked: which lock file in a hub on this machine is in the way, and what to do; else "".
+    """
 
     outcome: PushOutcome
     reason: str = ""
+    locked: str = ""
 
 
 class Git:
@@ -105,9 +112,9 @@ class Git:
         environment = dict(self._environment)
         if index:
             environment["GIT_INDEX_FILE"] = str(index)
-        result = run(self.vault, arguments, environment=environment, stdin=stdin)
+        result = self._run(arguments, environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
-            raise SyncHalted(
+            raise locks.blocked(result.err) or SyncHalted(
                 f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
@@ -342,14 +349,23 @@ class Git:
         return not result.out.strip()
 
     def _talk(self, arguments: Sequence[str]) -> Result:
-        return run(
-            self.vault,
+        return self._run(
             arguments,
-            environment=self._environment,
+            self._environment,
             protocols=self._protocols,
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
         )
+
+    def _run(
+        self, arguments: Sequence[str], environment: Mapping[str, str], **options: Any
+    ) -> Result:
+        result = run(self.vault, arguments, environment=environment, **options)
+        if result.code != 0:
+            hub = local_path(self.hub)
+            if locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])]):
+                result = run(self.vault, arguments, environment=environment, **options)
+        return result
 
 
 def unreachable(hub: str, result: Result) -> HubUnreachable:
@@ -393,6 +409,7 @@ def _read_push(result: Result) -> Push:
         return Push(
             PushOutcome.LOST if lost else PushOutcome.REFUSED,
             f"{reason}: {said}" if said else reason,
+            str(locks.blocked(result.err) or ""),
         )
     return Push(PushOutcome.UNKNOWN, result.reason)
 

@@ -42,6 +42,7 @@ class Progress:
     held_back: list[HeldBack] = field(default_factory=list)
     refused: dict[Refusal, None] = field(default_factory=dict)
     offline: str = ""
+    lost: str = ""
     strikes: dict[str, int] = field(default_factory=dict)
 
     def report(self, tip: str | None) -> CycleReport:
