@@ -3,19 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench race clean
 
 help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
 	@echo "make check   lint, format, types, import contracts"
+	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
 	@echo "make clean   remove what the other targets made"
 
 demo: $(VENV)/.demo
 	@$(BIN)/agent-local demo $(ARGS)
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/.servers
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev
@@ -30,6 +31,14 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# Real servers for the tests; what cannot be installed is told, and its tests are skipped.
+$(VENV)/.servers: tests/install-servers $(BIN)/python
+	@tests/install-servers
+	@touch $@
+
+race: $(VENV)/.dev
+	@$(BIN)/python tests/race/conductor.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .ruff_cache .mypy_cache .hypothesis .pytest_cache

@@ -28,7 +28,6 @@ class Row:
 
 
 SIGNED = "signatures and the gate"
-RACE = "the long race of many agents, judged from outside"
 MAIL = "real mailboxes (IMAP, Gmail)"
 HEALTH = "supervisor, health, alerts, deployment"
 ODOO = "Odoo"
@@ -72,7 +71,7 @@ ROWS: dict[str, Row] = {
     ),
     "US3.test": Row(
         "both agents on, one file in Needs_Action/, one claims it",
-        broken="a lost push counts as won in `claim_in_hub` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
+        broken="a lost push counts as won in `Claiming.claim` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
     ),
     "US3.1": Row(
         "the cloud's claim moves the file to In_Progress/cloud/",
@@ -88,7 +87,7 @@ ROWS: dict[str, Row] = {
     ),
     "US4.test": Row(
         ".env and sessions stay out of sync, Markdown syncs",
-        broken="the credentials.json pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "US4.1": Row(
         "a file of the cloud's appears in the local vault",
@@ -100,7 +99,7 @@ ROWS: dict[str, Row] = {
     ),
     "US4.3": Row(
         "WhatsApp session files are not uploaded",
-        broken="the session pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the session pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "US5.test": Row("cloud drafts mail and posts only; Local has WhatsApp and payments", PRIVATE),
     "US5.1": Row(
@@ -127,7 +126,7 @@ ROWS: dict[str, Row] = {
     ),
     "EDGE.2": Row(
         "both claim at once: the first mover wins, the second backs off",
-        broken="a lost push counts as won in `claim_in_hub` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
+        broken="a lost push counts as won in `Claiming.claim` -> test_two_engines_race_for_the_same_tasks_and_each_has_one_owner",
     ),
     "EDGE.3": Row(
         "cloud unreachable for long: Local goes on, sync catches up later",
@@ -157,7 +156,7 @@ ROWS: dict[str, Row] = {
     ),
     "FR-007": Row(
         "sync excludes .env, tokens, sessions, banking credentials",
-        broken="the session pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the session pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
     "FR-008": Row(
         "the vault syncs through Git",
@@ -184,9 +183,12 @@ ROWS: dict[str, Row] = {
     "SC-003": Row("no sensitive action executed by the cloud", SIGNED),
     "SC-004": Row(
         "no credential file synced to the cloud",
-        broken="the credentials.json pattern is missing in `sync.secrets` -> test_credentials_and_sessions_never_leave",
+        broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",
     ),
-    "SC-005": Row("claim conflicts resolved correctly in every case", RACE),
+    "SC-005": Row(
+        "claim conflicts resolved correctly in every case",
+        broken="a lost push counts as won in `Claiming.claim` -> test_three_agents_race_through_kills_and_cuts",
+    ),
     "SC-006": Row("crashed components restart within 60 s", HEALTH),
     "SC-007": Row(
         "sync completes within 5 minutes of a change",

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
@@ -16,6 +25,7 @@ from nightdesk.policy import Role
 _AGENT = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _ADDRESS = re.compile(r"[^\s<>@,;]+@[^\s<>@,;]+")
+_NO_CREDENTIALS = frozenset({"NIGHTDESK_CONFIG"})
 _HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/@]+):(\d{1,5})")
 
 
@@ -32,6 +42,15 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _released(path: str) -> str:
+    if "*" in path or "?" in path:
+        raise ValueError(f"{path!r} is a pattern; name each note by its whole path")
+    if "\\" in path or not all(part not in {"", ".", ".."} for part in path.split("/")):
+        raise ValueError(f"{path!r} is no path inside the vault, such as Notes/api-examples.md")
+    return path
+
+
+ReleasedPath = Annotated[str, AfterValidator(_released)]
 AnAddress = Annotated[str, AfterValidator(_address)]
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
@@ -46,10 +65,27 @@ class HubSettings(_Section):
     Attributes:
         url: a bare repository: a local path, ssh://, user@host:path, or https://.
         poll_seconds: how often to ask a hub that cannot be waited on; jittered by a third.
+        user: login name for an https hub; its password or token is the credential
+            `hub_password`.
+        ca_file: for https: certificates of authorities (PEM), trusted instead of the system's.
+        proxy: for https: "http://host:port", "https://…" or "socks5h://…"; the environment's
+            proxy variables are not used.
     """
 
     url: str = Field(min_length=1)
     poll_seconds: float = Field(default=15.0, ge=0.1, le=3600)
+    user: str = Field(default="", pattern=r"^[^:\x00-\x1f\x7f]*$")
+    ca_file: AbsolutePath | None = None
+    proxy: str = Field(default="", pattern=r"^((https?|socks5h?)://[^\s/@?#]+/?)?$")
+
+    @model_validator(mode="after")
+    def _for_https(self) -> HubSettings:
+        if not self.url.startswith("https://") and (self.user or self.ca_file or self.proxy):
+            raise ValueError(
+                "user, ca_file and proxy are for https:// hubs; with ssh the user stands in the"
+                " address and a key opens it"
+            )
+        return self
 
 
 class EmailSettings(_Section):
@@ -126,11 +162,23 @@ class SyncSettings(_Section):
         max_deletions: a cycle that would remove more files than this, and more than a third
             of the vault, stops and asks.
         silent_after_minutes: the cloud is called silent when its heartbeat has not changed so long.
+        release: vault-relative paths, exactly as they are spelled, of notes that may leave although
+            something in them looks like a secret.
+        return_claims_after_minutes: laptop: tasks that a silent agent has claimed and written no
+            card for go back to `Needs_Action/` when it has been silent so long; 0: never.
     """
 
     full_scan_seconds: float = Field(default=300.0, ge=1, le=86_400)
     max_deletions: int = Field(default=50, ge=1)
     silent_after_minutes: float = Field(default=10.0, gt=0, le=100_000)
+    release: list[ReleasedPath] = Field(default_factory=list)
+    return_claims_after_minutes: float = Field(default=60.0, ge=0, le=100_000)
+
+    @model_validator(mode="after")
+    def _silent_before_its_claims_return(self) -> SyncSettings:
+        if 0 < self.return_claims_after_minutes < self.silent_after_minutes:
+            raise ValueError("return_claims_after_minutes must be 0 or >= silent_after_minutes")
+        return self
 
 
 class TrustedKeys(_Section):
@@ -286,6 +334,35 @@ def credential(name: str) -> str | None:
         return value
     variable = "NIGHTDESK_" + name.upper().replace("-", "_")
     return os.environ.get(variable) or _from_keyring(name)
+
+
+def held_credentials(known: Iterable[str]) -> dict[str, str]:
+    """Every credential that `credential` can find here, by name; for the guard.
+
+    Whole files of systemd's folder, every `NIGHTDESK_*` variable that is one, and of the keyring,
+    which cannot be listed, the names that are known. One that stands in two places is given
+    twice, because both values are secrets.
+
+    Raises:
+        ConfigError: a credential's file cannot be read.
+    """
+    found: dict[str, str] = {}
+
+    def add(name: str, value: str | None) -> None:
+        if value and value not in found.values():
+            found[name if name not in found else f"{name} (another value)"] = value
+
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder and Path(folder).is_dir():
+        for file in sorted(Path(folder).iterdir()):
+            if _NAME.fullmatch(file.name):
+                add(file.name, _from_file(file))
+    for variable, value in sorted(os.environ.items()):
+        if variable.startswith("NIGHTDESK_") and variable not in _NO_CREDENTIALS:
+            add(variable.removeprefix("NIGHTDESK_").lower(), value)
+    for name in known:
+        add(name, _from_keyring(name))
+    return found
 
 
 def _from_file(file: Path) -> str | None:

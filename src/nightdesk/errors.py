@@ -69,6 +69,10 @@ class NoteError(NightdeskError):
         return f"{text}. {self.remedy}" if self.remedy else text
 
 
+class ClaimLost(NightdeskError):
+    """The task is no longer this agent's: work on it stops, and nothing is written for it."""
+
+
 class Transient(NightdeskError):
     """It may work later; the daemon tries again by itself."""
 

@@ -20,3 +20,11 @@ def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
     made = Desk(tmp_path, second_device=second_device)
     yield made
     made.close()
+
+
+@pytest.fixture
+def devices(tmp_path: Path) -> Iterator[Desk]:
+    """The same with a second device of the owner's in the cloud's place."""
+    made = Desk(tmp_path, second_device=True)
+    yield made
+    made.close()

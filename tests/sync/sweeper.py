@@ -165,7 +165,7 @@ def _watch_git(run: dict[str, Any]) -> None:
         )
     wrapper = folder / "git"
     wrapper.write_text(
-        f'#!/bin/sh\nread n < {folder}/count; n=$((n+1)); echo $n > {folder}/count\n{script}\n'
+        f"#!/bin/sh\nread n < {folder}/count; n=$((n+1)); echo $n > {folder}/count\n{script}\n"
     )
     wrapper.chmod(0o755)
     (folder / "count").write_text("0\n")
@@ -182,7 +182,7 @@ def _child(run: dict[str, Any], go: int) -> int:
     except NightdeskError as e:
         Path(run["where"]["scratch"], "said").write_text(f"{type(e).__name__}: {e}")
         return 3
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - told to whoever started the run
         Path(run["where"]["scratch"], "said").write_text(traceback.format_exc())
         return 4
     return 0

@@ -135,6 +135,32 @@ def test_an_edit_on_this_disk_follows_the_claim(desk: Desk) -> None:
     assert b"edited here" in desk.local.read("In_Progress/cloud/t000.md")
 
 
+@pytest.mark.parametrize("name", ["local", "cloud", "third"])
+def test_what_is_finished_right_after_the_claim_stays_finished(desk: Desk, name: str) -> None:
+    """The claim is in the hub and not in what this disk has merged yet."""
+    (task,) = add_tasks(desk, 1)
+    side = desk.local if name == "local" else desk.cloud
+    if name == "third":
+        side = Side(desk.root, desk.hub, Role.CLOUD)
+        side.vault, side.state = desk.root / "third-vault", desk.root / "third-state"
+        join(side.vault, str(desk.hub), side.state, "third")
+        keys = (desk.cloud.key, signing_key(side.state, "third"))
+        side.engine = Engine(
+            side.vault, str(desk.hub), side.state, Role.CLOUD, "third", SETTINGS,
+            trust=Trust(owner=(desk.local.key,), cloud=keys),
+        )  # fmt: skip
+        side.engine.open()
+    engine = side.engine
+    assert engine is not None
+    (mine,) = engine.claim([task])
+    side.move(mine, "Done/2026-11/t000.md")
+    engine.cycle()
+    assert "Done/2026-11/t000.md" in side.files()
+    assert {p for p in desk.hub_files() if p.endswith("t000.md")} == {"Done/2026-11/t000.md"}
+    if name == "third":
+        side.close()
+
+
 def test_a_task_that_the_person_took_away_is_won_in_the_hub_only(desk: Desk) -> None:
     (task,) = add_tasks(desk, 1)
     desk.local.move(task, "Rejected/t000.md")

@@ -1,7 +1,7 @@
 """One whole cycle, killed at every system call that changes something, then started again.
 
-The ordinary run takes a sample of the points, its seed in the test's name; `NIGHTDESK_LONG=1` (`make
-sweep`) takes them all. Skipped, and said so, where strace is missing or may not watch.
+The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`); `make sweep`
+takes them all. Skipped, and said so, where strace is missing or may not watch.
 """
 
 from __future__ import annotations

@@ -654,7 +654,6 @@ def test_heartbeats_are_seen_by_the_other_half(desk: Desk) -> None:
     time.sleep(0.01)
     desk.local.sync()
     again = desk.local.engine.heartbeat("cloud")
-    assert again.changed_at == first.changed_at
     assert again.silent_seconds > 0
     desk.cloud.engine.beat({"state": "well"})
     desk.local.sync()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +13,13 @@ import pytest
 from nightdesk.cloud_agent.mail_watcher import MailWatcher
 from nightdesk.config import EmailSettings
 from nightdesk.errors import ConfigError
+from nightdesk.policy import Role
+from nightdesk.sync.secrets import Guard
 from nightdesk.vault.documents import read_task
 from nightdesk.vault.layout import task_id
 from nightdesk.vault.notes import parse_note
 from nightdesk.vault.scan import notes_in
+from nightdesk.vault.tokens import Redacted, redact
 
 
 class Desk:
@@ -30,11 +33,14 @@ class Desk:
             (root / "mail" / part).mkdir(parents=True)
         self.open: list[MailWatcher] = []
 
-    def watcher(self, **settings: object) -> MailWatcher:
+    def watcher(
+        self, redact: Callable[[str], Redacted] = redact, **settings: object
+    ) -> MailWatcher:
         values = {"address": "me@example.org", "maildir": self.root / "mail", **settings}
         made = MailWatcher(
-            EmailSettings.model_validate(values), self.vault, self.root, lambda: datetime.now(UTC)
-        )
+            EmailSettings.model_validate(values), self.vault, self.root,
+            lambda: datetime.now(UTC), redact,
+        )  # fmt: skip
         self.open.append(made)
         return made
 
@@ -66,6 +72,36 @@ def test_a_mail_becomes_one_task_with_its_text_fenced(desk: Desk) -> None:
     assert (task.sender, task.sender_name, task.subject) == ("ada@example.com", "Ada", "Hi")
     assert task.message_id == "<1@e>"
     assert "`````text" in task.body
+
+
+@pytest.mark.requirement("FR-007")
+def test_tokens_in_a_mail_are_redacted_and_the_mail_is_not_lost(desk: Desk) -> None:
+    """In the text, the subject, a name, a file name and an id; the task counts them and says so."""
+    token, password = "ghp_" + "a1B2" * 9, "hunter2hunter2"
+    text = (
+        f"From: {token} <ada@example.com>\nTo: me@example.org, {token}@example.net\n"
+        f"Subject: key {token}\nMessage-ID: <{token}@e>\nReferences: <1@e> <{token}@f>\n"
+        "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+        f"--b\nContent-Type: text/plain\n\nUse {token}.\n{password}\nBye\n"
+        f"--b\nContent-Type: application/pdf; name={token}.pdf\n\nx\n--b--\n"
+    )
+    guard = Guard({"imap_password": password}, role=Role.CLOUD)
+    desk.deliver("1.a", text)
+    watcher = desk.watcher(redact=guard.redact)
+    [path] = watcher.poll()
+    note = (desk.vault / path).read_bytes()
+    assert guard.check(path, note) is None, "it must be able to leave"
+    assert b"a1B2" not in note
+    assert password.encode() not in note
+    task = read_task(note, path)
+    assert task.subject == "key [redacted: GitHub token]"
+    assert "Use [redacted: GitHub token].\n[redacted: secret of this desk]\nBye" in task.body
+    assert "GitHub token, 1 × secret of this desk (the original is in the mailbox)" in task.body
+    assert task.sender == "ada@example.com"
+    assert task.to == ["me@example.org"]
+    assert task.message_id.endswith("@nightdesk.invalid>")
+    (desk.root / "seen.sqlite").unlink()
+    assert desk.watcher(redact=guard.redact).poll() == [], "the made id is the same each time"
 
 
 def test_a_crash_after_the_task_was_written_makes_no_second_one(desk: Desk) -> None:

@@ -74,3 +74,12 @@ def test_braces_in_an_instruction_are_left_alone() -> None:
 def test_the_instruction_comes_first(name: str) -> None:
     skill = load_skill(skills_root() / name)
     assert frame(skill.instruction, {"mail": "x"}).system.startswith(skill.instruction)
+
+
+@pytest.mark.requirement("FR-007")
+def test_tokens_never_go_to_the_provider() -> None:
+    """Also not those that the user wrote into a request."""
+    token = "ghp_" + "a1B2" * 9
+    prompt = frame("Do it.", {"request": f"use {token} there", "handbook": token})
+    assert token not in prompt.user
+    assert "use [redacted: GitHub token] there" in prompt.user

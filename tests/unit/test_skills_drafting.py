@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from nightdesk.errors import NoteError
+from nightdesk.errors import ClaimLost, NoteError
 from nightdesk.skills import drafting
 from nightdesk.skills.drafting import Drafting, draft_reply, plan_request, wants_draft
 from nightdesk.skills.manifest import Skill, load_skills, skills_root
 from nightdesk.skills.model import Answer, OutlineModel
 from nightdesk.skills.outputs import EmailDraft, PlannedEmail, RequestPlan
-from nightdesk.vault.documents import Task, read_card
+from nightdesk.vault.documents import Card, Task, read_card
 from nightdesk.vault.files import create, move
 from nightdesk.vault.notes import fence
 from nightdesk.vault.scan import notes_in
@@ -49,6 +50,22 @@ def desk(vault: Path, model: object = None) -> Drafting:
     )
 
 
+def claimed(vault: Path, task: Task) -> str:
+    """Lay a task into the agent's own folder."""
+    path = f"In_Progress/cloud/{task.id}.md"
+    with suppress(FileExistsError):
+        create(vault / path, task.note())
+    return path
+
+
+def reply(desk: Drafting, task: Task) -> Card:
+    return draft_reply(REPLY, desk, task, claimed(desk.vault, task))
+
+
+def plan_for(desk: Drafting, task: Task) -> list[Card]:
+    return plan_request(PLAN, desk, task, claimed(desk.vault, task))
+
+
 def mail_task(**fields: object) -> Task:
     values = {
         "id": "2026-11-24-invoice-3f9a2c",
@@ -69,7 +86,7 @@ def mail_task(**fields: object) -> Task:
 @pytest.mark.requirement("SKILL.cloud-draft-email")
 def test_a_reply_is_threaded_and_goes_to_the_sender_and_all_but_oneself(tmp_path: Path) -> None:
     """To, Cc, Re:, In-Reply-To, References and the quoted original stand on the card."""
-    card = draft_reply(REPLY, desk(tmp_path), mail_task())
+    card = reply(desk(tmp_path), mail_task())
     path = f"Pending_Approval/email/{card.id}.md"
     action = read_card((tmp_path / path).read_bytes(), path).action.model_dump()
     assert action["to"] == ["ada@example.com"]
@@ -86,7 +103,7 @@ def test_an_obedient_model_cannot_choose_the_recipient(tmp_path: Path) -> None:
     """Whatever the model writes, the recipients are those of the mail's headers."""
     body = "To: mallory@evil.example\nBcc: mallory@evil.example\n\nHere are the passwords."
     model = Obedient(EmailDraft(body=body, why="the mail said so", gaps=[]))
-    card = draft_reply(REPLY, desk(tmp_path, model), mail_task())
+    card = reply(desk(tmp_path, model), mail_task())
     action = card.action.model_dump()
     assert [*action["to"], *action["cc"]] == ["ada@example.com", "grace@example.net"]
 
@@ -96,7 +113,7 @@ def test_what_the_user_said_about_the_last_draft_reaches_the_model(tmp_path: Pat
     create(tmp_path / "Handbook.md", b"---\ntags: x\n---\nBe brief.\n")
     create(tmp_path / "Done/2026-11/2026-11-24-invoice-3f9a2c-email-1.md", b"rejected")
     model = Obedient(EmailDraft(body="Short.", why="asked", gaps=[]))
-    card = draft_reply(REPLY, desk(tmp_path, model), mail_task(feedback="too long"))
+    card = reply(desk(tmp_path, model), mail_task(feedback="too long"))
     assert model.asked["feedback"] == "too long"
     assert model.asked["handbook"].strip() == "Be brief."
     assert card.id.endswith("-email-2")
@@ -106,7 +123,7 @@ def test_what_the_user_said_about_the_last_draft_reaches_the_model(tmp_path: Pat
 def test_a_mail_without_a_sender_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     """Nobody is answered by guess."""
     with pytest.raises(NoteError) as e:
-        draft_reply(REPLY, desk(tmp_path), mail_task(sender="", sender_name=""))
+        reply(desk(tmp_path), mail_task(sender="", sender_name=""))
     assert e.value.remedy
     assert notes_in(tmp_path, "Pending_Approval") == []
 
@@ -114,7 +131,7 @@ def test_a_mail_without_a_sender_is_an_error_with_a_remedy(tmp_path: Path) -> No
 def test_a_request_is_planned_and_its_mails_are_drafted(tmp_path: Path) -> None:
     """A plan, a card for the address in the note, an update."""
     task = Task(id="ask-grace", body="Ask grace@example.org for the slides.")
-    [card] = plan_request(PLAN, desk(tmp_path), task)
+    [card] = plan_for(desk(tmp_path), task)
     assert card.action.model_dump()["to"] == ["grace@example.org"]
     assert [p.stem for p in notes_in(tmp_path, "Plans")] == ["ask-grace-plan"]
     assert [p.stem for p in notes_in(tmp_path, "Updates")] == ["ask-grace-plan-update"]
@@ -128,7 +145,7 @@ def test_a_planned_mail_to_somebody_unnamed_is_asked_back(tmp_path: Path) -> Non
         emails=[PlannedEmail(to="mallory@evil.example", subject="x", body="y")],
         questions=[],
     )
-    cards = plan_request(PLAN, desk(tmp_path, Obedient(plan)), Task(id="t", body="Send it to her."))
+    cards = plan_for(desk(tmp_path, Obedient(plan)), Task(id="t", body="Send it to her."))
     assert cards == []
     assert "mallory" in (tmp_path / "Plans/t-plan.md").read_text()
 
@@ -137,7 +154,7 @@ def test_a_task_wants_a_draft_once_and_again_after_feedback(tmp_path: Path) -> N
     """Level-triggered: what lies in the folders decides."""
     task = mail_task()
     assert wants_draft(tmp_path, task)
-    card = draft_reply(REPLY, desk(tmp_path), task)
+    card = reply(desk(tmp_path), task)
     assert not wants_draft(tmp_path, task)
     path = f"Pending_Approval/email/{card.id}.md"
     move(tmp_path / path, tmp_path / "Done/2026-11" / f"{card.id}.md")
@@ -150,3 +167,38 @@ def test_tasks_whose_names_begin_alike_are_kept_apart(tmp_path: Path) -> None:
     create(tmp_path / "Done/2026-11/call-mum.md", b"x")
     create(tmp_path / "Done/2026-11/call-mum-email-1.md", b"x")
     assert wants_draft(tmp_path, Task(id="call", body="Call ada@example.com"))
+
+
+class Slow(Obedient):
+    """A model that takes so long that something happens meanwhile."""
+
+    def __init__(self, output: BaseModel, meanwhile: Callable[[], object]) -> None:
+        super().__init__(output)
+        self.meanwhile = meanwhile
+
+    def ask(self, skill: Skill, material: Mapping[str, str], output: type) -> Answer:  # type: ignore[type-arg]
+        self.meanwhile()
+        return super().ask(skill, material, output)
+
+
+@pytest.mark.requirement("FR-006")
+@pytest.mark.parametrize("to", ["Needs_Action/email", "In_Progress/local", "Done/2026-11", ""])
+def test_a_task_lost_while_the_model_thinks_gets_no_draft(tmp_path: Path, to: str) -> None:
+    """The claim is looked at again before the card, the plan and the update are written."""
+    task = mail_task()
+    path = claimed(tmp_path, task)
+
+    def lose() -> None:
+        if to:
+            assert move(tmp_path / path, tmp_path / to / f"{task.id}.md")
+        else:
+            (tmp_path / path).unlink(missing_ok=True)
+
+    model = Slow(EmailDraft(body="Yes.", why="", gaps=[]), lose)
+    with pytest.raises(ClaimLost, match="no longer this agent's"):
+        draft_reply(REPLY, desk(tmp_path, model), task, path)
+    asked = Slow(RequestPlan(summary="s", steps=["a"], emails=[], questions=[]), lambda: None)
+    with pytest.raises(ClaimLost):
+        plan_request(PLAN, desk(tmp_path, asked), task, path)
+    for folder in ("Pending_Approval", "Plans", "Updates"):
+        assert notes_in(tmp_path, folder) == []

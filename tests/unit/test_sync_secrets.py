@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nightdesk.policy import Role
+from nightdesk.sync.exclude import excluded
 from nightdesk.sync.frontmatter import peek
 from nightdesk.sync.heads import split
-from nightdesk.sync.secrets import Guard, excluded, held_back
+from nightdesk.sync.secrets import Guard, Secret, held_back
 
 
 @pytest.mark.requirement("FR-007")
@@ -115,6 +116,70 @@ def test_text_without_the_secret_passes(text: str) -> None:
 
 def test_very_short_secrets_are_left_alone() -> None:
     assert Guard(["abc"]).check("n.md", b"abc") is None
+
+
+def test_names_are_guarded_and_never_told() -> None:
+    """A file may be named after a password; no report may name the file then."""
+    guard = Guard({"smtp_password": SECRET})
+    hit = guard.check(f"Notes/{SECRET.replace('/', '')}.md", b"") or guard.check(
+        f"Notes/{SECRET.encode().hex()}.md", b""
+    )
+    assert hit is not None
+    assert "rename" in hit.reason
+    assert guard.shown(f"a/{SECRET.encode().hex()}.md/b.md") == "a/(its name holds a secret)/b.md"
+    assert guard.shown(f"a/{SECRET}/b.md") == "(its name holds a secret)", "over two parts"
+    assert guard.shown("a/b.md") == "a/b.md"
+
+
+@pytest.mark.requirement("FR-007")
+def test_incoming_own_secrets_are_an_alarm_and_nothing_else_is() -> None:
+    """Zones and tokens of others have left another machine already."""
+    guard = Guard({"smtp_password": SECRET}, canaries=[Secret("the canary", "ndk_live_abcdefgh")])
+    coded = base64.b64encode(SECRET.encode())
+    for path, data in [("n.md", coded), ("n.md", b"x ndk_live_abcdefgh"), (coded.decode(), b"")]:
+        hit = guard.check_incoming(path, data)
+        assert hit is not None
+        assert "make a new one" in hit.reason
+    token = b"ghp_" + b"a" * 36
+    for path in ("Needs_Action/whatsapp/x.md", "Notes/x.md"):
+        assert guard.check_incoming(path, token) is None
+        assert guard.check(path, token)
+
+
+def test_release_frees_content_and_nothing_else() -> None:
+    """Not zones, not canaries, not names; and only the very path."""
+    canary = Secret("the canary", "ndk_live_abcdefgh")
+    path = "Notes/Payments/x.md"
+    guard = Guard({"p": SECRET}, canaries=[canary], release=["a.md", path])
+    assert guard.check("a.md", SECRET.encode()) is None
+    assert guard.check("A.md", SECRET.encode())
+    assert guard.check("a.md", b"ndk_live_abcdefgh")
+    assert guard.check(path, b"x")
+    hit = guard.check("b.md", SECRET.encode())
+    assert hit is not None
+    assert hit.reason.endswith(
+        'write release = ["a.md", "Notes/Payments/x.md", "b.md"] under [sync] and restart'
+    )
+
+
+def test_a_clean_note_that_was_remembered_is_looked_at_again_when_it_changes() -> None:
+    """The memory is of bytes, not of paths; a release is not remembered for other paths."""
+    guard = Guard({"p": SECRET}, release=["a.md"])
+    for _ in range(2):
+        assert guard.check("a.md", SECRET.encode()) is None
+        assert guard.check("b.md", b"fine") is None
+        assert guard.check("b.md", SECRET.encode())
+
+
+def test_own_secrets_are_taken_out_of_a_text_in_any_form() -> None:
+    """What cannot be cut out exactly loses its line."""
+    guard = Guard({"p": "hunter2hunter2"})
+    coded = base64.b64encode(b"hunter2hunter2").decode()
+    text, counts = guard.redact(f"keep\nit is hunter2hunter2 here\n{coded}\nhunter2\nhunter2\nkeep")
+    own = "[redacted: secret of this desk]"
+    assert text == f"keep\n{own}\n{own}\n{own}\nhunter2\nkeep"
+    assert counts == {"secret of this desk": 3}
+    assert Guard(["secret of this desk"]).redact("secret of this desk").text == own
 
 
 @pytest.mark.parametrize(

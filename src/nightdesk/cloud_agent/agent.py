@@ -16,10 +16,10 @@ import structlog
 from nightdesk.cloud_agent.mail_watcher import MailWatcher
 from nightdesk.cloud_agent.seen import Seen
 from nightdesk.cloud_agent.skills import HANDLERS
-from nightdesk.errors import HubUnreachable, NightdeskError, Transient
+from nightdesk.errors import ClaimLost, HubUnreachable, NightdeskError, Transient
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
-from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
+from nightdesk.runtime.desk import check_vault, drafting_for, engine_for, guard_for
 from nightdesk.skills.drafting import Drafting, tell_failure, wants_draft
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
@@ -32,6 +32,8 @@ from nightdesk.vault.scan import notes_in, read
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 60.0
+WORK_SECONDS = 20.0
+"""After so long at drafting, what is done is pushed and the claims are looked at again."""
 
 
 def _now() -> datetime:
@@ -50,18 +52,22 @@ class CloudAgent:
         self._desk = desk
         self._clock = clock
         self._registry = Registry(Role.CLOUD, load_skills(skills_root()), HANDLERS)
-        self.engine = engine_for(desk)
+        guard = guard_for(desk)
+        self.engine = engine_for(desk, guard=guard)
         self._drafting: Drafting = drafting_for(
             desk, clock, partial(self._registry.run, "cloud-write-update")
         )
         mail = desk.settings.email
-        self._watcher = MailWatcher(mail, desk.vault, desk.state, clock) if mail.maildir else None
+        self._watcher = (
+            MailWatcher(mail, desk.vault, desk.state, clock, guard.redact) if mail.maildir else None
+        )
         # A card may be deleted or refused on the laptop: the same round is never drafted twice.
         self._drafted = Seen(desk.state / "seen.sqlite", "drafted")
         self._offline = ""
         self._next_mail = 0.0
         self._given_up: dict[str, bytes] = {}
         self._next_beat = 0.0
+        self._more_work = False
 
     def open(self) -> None:
         """Take the vault; nothing is changed in it yet."""
@@ -82,19 +88,30 @@ class CloudAgent:
         """
         check_vault(self._desk.vault)
         mail_trouble = self._read_mail()
+        self._sync()
+        # Before it claims: silence is measured from a sign of life, and ends with one.
+        self._beat(mail_trouble)
+        if not self._offline:
+            self._claim()
+        if self._work(mail_trouble):
+            self._sync()
+        if mail_trouble:
+            raise mail_trouble
+        return self._pause()
+
+    def _sync(self) -> None:
         report = self._registry.run("sync-vault", engine=self.engine)
         self._offline = report.offline
         if report.changed:
             log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
-        if not report.offline:
-            self._claim()
-        if self._work():
-            report = self._registry.run("sync-vault", engine=self.engine)
-        if not report.offline:
-            self._beat(mail_trouble)
-        if mail_trouble:
-            raise mail_trouble
-        return self._pause()
+        for task in sorted(set(report.withdrawn.values())):
+            log.warning("a draft was withdrawn: its task is no longer ours", task=task)
+            self._drafting.say(
+                task=task,
+                summary=f"Took back a draft for [[{task}]] that had not been shown yet: the task"
+                " went back or was finished while the hub was out of reach",
+                about=f"{task}-withdrawn",
+            )
 
     def _read_mail(self) -> NightdeskError | None:
         # A look costs one directory listing, so every pass takes one; the time says only
@@ -119,10 +136,13 @@ class CloudAgent:
         return self._offline
 
     def unsettled(self) -> float | None:
-        """0 while mail is left for the next look, else None."""
-        return 0.0 if self._watcher and self._watcher.more else None
+        """0 while mail or work is left for the next look, else None."""
+        more_mail = self._watcher is not None and self._watcher.more
+        return 0.0 if more_mail or self._more_work else None
 
     def _pause(self) -> float:
+        if self._more_work:
+            return 0.0
         due = [self._desk.settings.hub.poll_seconds, self._next_beat - time.monotonic()]
         if self._watcher:
             due.append(self._next_mail - time.monotonic())
@@ -132,15 +152,29 @@ class CloudAgent:
         tasks, problems = claimable(self._desk.vault, Role.CLOUD, self._desk.settings.name)
         for problem in problems:
             log.debug("a note cannot be read", where=problem.where, what=problem.what)
-        if tasks:
+        if not tasks:
+            return
+        # What is claimed anew is a new round, whatever was drafted before it went back.
+        self._drafted.forget(drafted_key(task) for _, task in tasks)
+        try:
             won = self._registry.run(
                 "claim-task", engine=self.engine, paths=[path for path, _ in tasks]
             )
-            log.info("claimed", tasks=len(won), of=len(tasks))
+        except HubUnreachable as e:
+            log.warning("claims wait for the hub", why=e.what)
+            return
+        log.info("claimed", tasks=len(won), of=len(tasks))
 
-    def _work(self) -> bool:
+    def _work(self, mail_trouble: NightdeskError | None) -> bool:
         worked = False
+        self._more_work = False
+        started = time.monotonic()
         for place in notes_in(self._desk.vault, f"{Folder.IN_PROGRESS}/{self._desk.settings.name}"):
+            if worked:
+                self._beat(mail_trouble)  # long work is no silence
+            if worked and time.monotonic() - started > WORK_SECONDS:
+                self._more_work = True
+                break
             try:
                 data = read(self._desk.vault, place.path)
             except FileNotFoundError:
@@ -151,6 +185,8 @@ class CloudAgent:
                 worked |= self._draft(place, read_task(data, place.path))
             except Transient:
                 raise
+            except ClaimLost as e:
+                log.warning("stopped work on a task", task=place.stem, why=e.what)
             except NightdeskError as e:
                 log.error("a task could not be drafted", task=place.stem, what=str(e))
                 tell_failure(self._drafting, place.stem, e)
@@ -163,8 +199,12 @@ class CloudAgent:
         if not wants_draft(self._desk.vault, task) or key in self._drafted:
             return False
         if task.zone is Zone.EMAIL and task.message_id:
-            self._registry.run("cloud-draft-email", desk=self._drafting, task=task)
-        elif not self._registry.run("plan-request", desk=self._drafting, task=task):
+            self._registry.run(
+                "cloud-draft-email", desk=self._drafting, task=task, claim=place.path
+            )
+        elif not self._registry.run(
+            "plan-request", desk=self._drafting, task=task, claim=place.path
+        ):
             self._finish(place, task)
         self._drafted.add([key])
         return True
@@ -175,7 +215,7 @@ class CloudAgent:
         move(self._desk.vault / place.path, self._desk.vault / done)
 
     def _beat(self, trouble: NightdeskError | None) -> None:
-        if time.monotonic() < self._next_beat:
+        if self._offline or time.monotonic() < self._next_beat:
             return
         status = {"at": self._clock().isoformat(timespec="seconds"), "state": "well"}
         if trouble:

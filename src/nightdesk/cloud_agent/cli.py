@@ -21,13 +21,12 @@ from nightdesk.runtime.command import (
     VerboseOption,
     new_app,
     open_desk,
-    print_json,
     run_app,
 )
 from nightdesk.runtime.daemon import serve
 from nightdesk.runtime.doctor import shared_checks
 from nightdesk.runtime.shown import show_checks, show_skills
-from nightdesk.runtime.status import status_of
+from nightdesk.runtime.status import show_status, status_of
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
 from nightdesk.supervise import logs
@@ -43,6 +42,10 @@ def init(
     config: ConfigOption = None,
     vault: Annotated[Path | None, typer.Option(help="Folder for the vault's clone.")] = None,
     hub: Annotated[str | None, typer.Option(help="The hub: a path, ssh or https URL.")] = None,
+    hub_user: Annotated[str, typer.Option(help="Login name at an https hub.")] = "",
+    hub_ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of the https hub's own certificate authority.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The agent's name in the vault.")] = "cloud",
     address: Annotated[str | None, typer.Option(help="The user's e-mail address.")] = None,
     user: Annotated[str, typer.Option(help="The user's name, for signing drafts.")] = "",
@@ -50,10 +53,19 @@ def init(
         str | None, typer.Option(help="Where mail comes from: maildir:DIR, or none.")
     ] = None,
     hub_only: Annotated[
-        Path | None, typer.Option(help="Only make a bare hub in this folder.")
+        Path | None,
+        typer.Option(help="Only make a bare hub in this folder, or renew its programs."),
     ] = None,
     owner_key: Annotated[
         Path | None, typer.Option(help="File with the laptop's public key, for --hub-only.")
+    ] = None,
+    device_key: Annotated[
+        list[Path] | None,
+        typer.Option(help="File with the public key of another device of the owner's; repeatable."),
+    ] = None,
+    agent_key: Annotated[
+        list[Path] | None,
+        typer.Option(help="File with an agent's public key, for --hub-only; repeatable."),
     ] = None,
     trust_local: Annotated[
         list[Path] | None, typer.Option(help="File with the laptop's public key.")
@@ -62,12 +74,14 @@ def init(
 ) -> None:
     """Set the cloud side up: clone the vault, write the configuration, make a key."""
     if hub_only is not None:
-        setup.make_hub(hub_only, owner_key)
+        setup.make_hub(hub_only, owner_key, agent_key or [], device_key or [])
         return
     setup.init(
         given_config=config,
         vault=vault,
         hub=hub,
+        hub_user=hub_user,
+        hub_ca_file=hub_ca_file,
         name=name,
         address=address,
         user=user,
@@ -91,14 +105,8 @@ def run(
 
 @app.command()
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show what the vault holds and whether the agent runs."""
-    desk = open_desk(Role.CLOUD, config)
-    found = status_of(desk)
-    if as_json:
-        print_json(found)
-        return
-    for key, value in found.items():
-        typer.echo(f"{key.replace('_', ' ')}: {value}")
+    """Show what the vault holds, what is held back, and whether the agent runs."""
+    show_status(status_of(open_desk(Role.CLOUD, config)), as_json=as_json)
 
 
 @app.command()

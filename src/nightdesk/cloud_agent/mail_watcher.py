@@ -6,14 +6,17 @@ remembering the message ends with one task, not two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 
 from nightdesk.config import EmailSettings
-from nightdesk.connectors.email.inbound import InboundMail, parse_mail
+from nightdesk.connectors.email.inbound import SYNTHETIC_DOMAIN, InboundMail, parse_mail
 from nightdesk.connectors.email.maildir import MaildirEntry, MaildirMailbox
 from nightdesk.errors import NoteError
 from nightdesk.policy import Zone
@@ -22,6 +25,7 @@ from nightdesk.vault.files import create
 from nightdesk.vault.layout import STATE_FOLDERS, Folder, done_path, task_id, zone_path
 from nightdesk.vault.notes import fence
 from nightdesk.vault.scan import notes_in, read
+from nightdesk.vault.tokens import Redacted, redact
 
 from .seen import Seen
 
@@ -41,10 +45,16 @@ class MailWatcher:
         settings: the mailbox and whose it is.
         state: where the seen messages are remembered.
         clock: the present moment, UTC.
+        redact: takes tokens and passwords out of what a mail says, so that the note can leave.
     """
 
     def __init__(
-        self, settings: EmailSettings, vault: Path, state: Path, clock: Callable[[], datetime]
+        self,
+        settings: EmailSettings,
+        vault: Path,
+        state: Path,
+        clock: Callable[[], datetime],
+        redact: Callable[[str], Redacted] = redact,
     ) -> None:
         assert settings.maildir is not None
         self._settings = settings
@@ -52,6 +62,7 @@ class MailWatcher:
         self._clock = clock
         self._mailbox = MaildirMailbox(settings.maildir)
         self._seen = Seen(state / "seen.sqlite", f"maildir:{settings.maildir}")
+        self._redact = redact
         self._own = {a.casefold() for a in (settings.address, *settings.aliases) if a}
         self.more = False
 
@@ -106,14 +117,17 @@ class MailWatcher:
     def _write(self, mail: InboundMail, known: dict[str, str]) -> str | None:
         if mail.sender.casefold() in self._own:
             return None
-        task = task_from_mail(mail)
+        mail, found = without_secrets(mail, self._redact)
+        if found:
+            log.info("secrets in a mail are redacted", mail=mail.message_id, found=dict(found))
+        task = task_from_mail(mail, redacted=found)
         for seed in range(2, 100):
             if task.id not in known:
                 break
             if self._message_id_at(known[task.id]) in {mail.message_id, None}:
                 return None  # this very mail, seen before
             # Six hex digits of two mails can be the same: the second takes another seed.
-            task = task_from_mail(mail, seed=seed)
+            task = task_from_mail(mail, seed=seed, redacted=found)
         path = zone_path(Folder.NEEDS_ACTION, Zone.EMAIL, task.id)
         if mail.automatic:
             task = task.model_copy(update={"status": f"no answer needed: {mail.automatic}"})
@@ -135,11 +149,64 @@ class MailWatcher:
         self._seen.close()
 
 
-def task_from_mail(mail: InboundMail, *, seed: int = 1) -> Task:
+def without_secrets(
+    mail: InboundMail, redact: Callable[[str], Redacted] = redact
+) -> tuple[InboundMail, Counter[str]]:
+    """A message without tokens and passwords, and how many of which kind it held.
+
+    A note that holds one would never leave the cloud, and the mail would be lost; the original
+    stays in the mailbox. An id or an address that holds one cannot be shortened: the id becomes
+    one of ours, the address is left out.
+    """
+    counts: Counter[str] = Counter()
+
+    def clean(text: str) -> str:
+        kept, found = redact(text)
+        counts.update(found)
+        return kept
+
+    def whole(text: str) -> str:
+        return text if clean(text) == text else ""
+
+    def known_by(text: str) -> str:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return text if clean(text) == text else f"<{digest}@{SYNTHETIC_DOMAIN}>"
+
+    heads = (mail.message_id, mail.sender, mail.sender_name, mail.reply_to, mail.in_reply_to)
+    lists = (*mail.to, *mail.cc, *mail.references)
+    files = [text for a in mail.attachments for text in (a.name, a.content_type)]
+    everything = "\n".join((*heads, mail.subject, *lists, *files, mail.text))
+    if redact(everything).text == everything:
+        return mail, counts  # the usual case, in one go
+    cleaned = replace(
+        mail,
+        message_id=known_by(mail.message_id),
+        sender=whole(mail.sender),
+        sender_name=clean(mail.sender_name),
+        reply_to=whole(mail.reply_to),
+        to=tuple(filter(None, map(whole, mail.to))),
+        cc=tuple(filter(None, map(whole, mail.cc))),
+        subject=clean(mail.subject),
+        in_reply_to=known_by(mail.in_reply_to) if mail.in_reply_to else "",
+        references=tuple(map(known_by, mail.references)),
+        text=clean(mail.text),
+        attachments=tuple(
+            replace(a, name=clean(a.name), content_type=clean(a.content_type))
+            for a in mail.attachments
+        ),
+    )
+    return cleaned, counts
+
+
+def task_from_mail(
+    mail: InboundMail, *, seed: int = 1, redacted: Mapping[str, int] | None = None
+) -> Task:
     """Make the task of a message; its text stands in a fence, so it never renders.
 
     Args:
+        mail: without secrets.
         seed: another number gives another id for the same message.
+        redacted: what was taken out of it, by kind; the task says so.
     """
     sender = f"{mail.sender_name} <{mail.sender}>".strip() if mail.sender else "(none)"
     head = [f"From: {sender}"]
@@ -150,6 +217,9 @@ def task_from_mail(mail: InboundMail, *, seed: int = 1) -> Task:
     ]
     if mail.removed_invisible:
         head.append(f"Removed: {mail.removed_invisible} invisible characters")
+    if redacted:
+        found = ", ".join(f"{number} × {kind}" for kind, number in sorted(redacted.items()))
+        head.append(f"Redacted: {found} (the original is in the mailbox)")
     return Task(
         id=task_id(
             mail.received,

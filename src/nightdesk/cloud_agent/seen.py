@@ -45,6 +45,18 @@ class Seen:
         self._database.execute("COMMIT")
         self._keys.update(new)
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget keys; they are gone from the disk when this returns."""
+        gone = [key for key in keys if key in self._keys]
+        if not gone:
+            return
+        self._database.execute("BEGIN IMMEDIATE")
+        self._database.executemany(
+            "DELETE FROM seen WHERE mailbox = ? AND key = ?", [(self._mailbox, k) for k in gone]
+        )
+        self._database.execute("COMMIT")
+        self._keys.difference_update(gone)
+
     def close(self) -> None:
         """Close the table."""
         self._database.close()

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from nightdesk.errors import (
+    ClaimLost,
     HubUnreachable,
     NightdeskError,
     NotSent,
@@ -21,7 +22,8 @@ from nightdesk.errors import (
     Transient,
     VaultUnavailable,
 )
-from nightdesk.local_agent.dashboard import Attention, Health, inert, moment, render
+from nightdesk.local_agent import silent
+from nightdesk.local_agent.dashboard import Attention, Health, moment, render
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.folders import make_folders
 from nightdesk.local_agent.inbox import take_in
@@ -41,6 +43,7 @@ from nightdesk.skills.registry import Registry
 from nightdesk.skills.shared import claimable
 from nightdesk.sync.engine import CycleReport
 from nightdesk.sync.entries import Refusal
+from nightdesk.sync.hub import Heartbeat
 from nightdesk.vault import claims, files
 from nightdesk.vault.documents import read_task
 from nightdesk.vault.files import move
@@ -79,6 +82,7 @@ class LocalAgent:
             desk, incoming=self._reviewer.incoming, withhold=self._executor.withhold
         )
         self._reviewer.in_hub = self.engine.note_in_hub
+        self._reviewer.whereabouts = self.engine.whereabouts
         self._drafting = drafting_for(desk, clock)
         self._updates = UpdateLog(desk.state)
         self._sync_state = Health("Hub", well=True, state="not asked yet")
@@ -125,6 +129,8 @@ class LocalAgent:
             pauses.append(soonest)
         self._reviewer.adopt_pending()
         halted = self._sync()
+        if not halted and not self._offline:
+            self._return_claims()
         _, broken = self._registry.run("local-merge-updates", log=self._updates, vault=self._vault)
         self._troubles["updates"] = [attention(e) for e in broken]
         self._plan_requests()
@@ -199,7 +205,10 @@ class LocalAgent:
             last = f"last change {moment(self._last_change)}" if self._last_change else "up to date"
             self._sync_state = Health("Sync", well=True, state=last)
         self._troubles["held back"] = [
-            Attention(h.path, f"stays on this laptop: {h.reason}") for h in report.held_back
+            Attention(
+                h.path, f"{f'line {h.line}: ' if h.line else ''}stays on this laptop: {h.reason}"
+            )
+            for h in report.held_back
         ]
         for refusal in report.refused:
             self._tell_refusal(refusal, report.tip)
@@ -253,9 +262,11 @@ class LocalAgent:
                     continue
                 if self.journal.rows(task=task.id) and not task.feedback:
                     continue  # its card was deleted a moment ago
-                cards = self._registry.run("plan-request", desk=self._drafting, task=task)
-            except FileNotFoundError:
-                continue
+                cards = self._registry.run(
+                    "plan-request", desk=self._drafting, task=task, claim=place.path
+                )
+            except (FileNotFoundError, ClaimLost):
+                continue  # it has moved: it is no longer ours
             except Transient:
                 raise
             except NightdeskError as e:
@@ -278,7 +289,7 @@ class LocalAgent:
             health=(
                 Health(f"Laptop ({self._desk.settings.name})", well=True, state="working"),
                 self._sync_state,
-                self._cloud_health(),
+                *silent.health(self._beats(), self._desk.settings.sync),
             ),
         )
         keep_attention(self._desk.state, view.attention)
@@ -291,13 +302,15 @@ class LocalAgent:
                 where=str(self._vault / DASHBOARD),
             ) from e
 
-    def _cloud_health(self) -> Health:
-        beat = self.engine.heartbeat("cloud")
-        if beat is None:
-            return Health("Cloud", well=False, state="not seen yet")
-        if beat.silent_seconds > self._desk.settings.sync.silent_after_minutes * 60:
-            since = inert(beat.status.get("at", "?"))
-            return Health("Cloud", well=False, state=f"silent since {since}")
-        if beat.status.get("state") == "trouble":
-            return Health("Cloud", well=False, state=inert(beat.status.get("what", "in trouble")))
-        return Health("Cloud", well=True, state="working")
+    def _beats(self) -> list[Heartbeat]:
+        return silent.others(self.engine, self._desk.settings.name)
+
+    def _return_claims(self) -> None:
+        try:
+            for line in silent.return_claims(
+                self.engine, self._vault, self.journal, self._beats(), self._desk.settings.sync
+            ):
+                log.warning("claims returned", what=line)
+                self._keep_news(line)
+        except HubUnreachable as e:
+            log.info("claims not returned", why=e.what)

@@ -52,6 +52,10 @@ def init(
     config: ConfigOption = None,
     vault: Annotated[Path | None, typer.Option(help="Folder of the vault.")] = None,
     hub: Annotated[str | None, typer.Option(help="The hub: a path, ssh or https URL.")] = None,
+    hub_user: Annotated[str, typer.Option(help="Login name at an https hub.")] = "",
+    hub_ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of the https hub's own certificate authority.")
+    ] = None,
     name: Annotated[str, typer.Option(help="The agent's name in the vault.")] = "local",
     address: Annotated[str | None, typer.Option(help="Your e-mail address.")] = None,
     user: Annotated[str, typer.Option(help="Your name, for signing drafts.")] = "",
@@ -71,6 +75,8 @@ def init(
         given_config=config,
         vault=vault,
         hub=hub,
+        hub_user=hub_user,
+        hub_ca_file=hub_ca_file,
         name=name,
         address=address,
         user=user,
@@ -101,20 +107,11 @@ def run(
 def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show what waits, what is held back or refused, and whether the agent runs."""
     from nightdesk.local_agent.view import read_attention
-    from nightdesk.runtime.status import status_of
+    from nightdesk.runtime.status import show_status, status_of
 
     desk = open_desk(Role.LOCAL, config)
     found = status_of(desk) | {"needs_a_look": read_attention(desk.state)}
-    if as_json:
-        print_json(found)
-        return
-    for key, value in found.items():
-        if isinstance(value, list):
-            typer.echo(f"{key.replace('_', ' ')}: {len(value)}")
-            for item in value:
-                typer.echo(f"  {item['where']}: {item['what']}")
-        else:
-            typer.echo(f"{key.replace('_', ' ')}: {value}")
+    show_status(found, as_json=as_json)
 
 
 @app.command()

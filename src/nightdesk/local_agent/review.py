@@ -51,6 +51,8 @@ class Reviewer:
     Attributes:
         in_hub: finds a note by its file name in what a running sync has fetched: a card may
             come in the same cycle as its task, before either is on the disk.
+        whereabouts: where a task lies by this disk's word and the hub's; see
+            `sync.engine.Engine.whereabouts`.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Reviewer:
         self._clock = clock
         self._crash = crash
         self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
+        self.whereabouts: Callable[[str], frozenset[str]] = lambda task: frozenset()
 
     def incoming(self, path: str, data: bytes) -> bytes | None:
         """Review a proposal that came from the hub; sync calls this before it writes the file.
@@ -88,12 +91,18 @@ class Reviewer:
             return self._known(row, path, proposal)
         try:
             card = self._checked(data, place, from_hub=True)
+            if reason := self._not_the_senders(card):
+                # The same id may well come again, from whoever owns the task then.
+                self._keep_evidence(data)
+                self._journal.refuse(path, proposal, reason, self._clock(), lasting=True)
+                return None
             written, expires = self._written(card, path)
         except NoteError as e:
             self._quarantine(place, data, str(e))
             return None
         self._crash("K0")
         self._add(card, path, proposal, written, expires)
+        self._journal.clear_refusals([path], self._clock())
         self._crash("K1")
         return written
 
@@ -175,6 +184,25 @@ class Reviewer:
             raise NoteError(fault, remedy="It was not taken; draft it again", where=place.path)
         return card
 
+    def _not_the_senders(self, card: Card) -> str:
+        """Why a card's task is not its sender's, or "": a task has one owner, a round one draft."""
+        for path in sorted(self.whereabouts(card.task)):
+            place = place_of(path)
+            if place.folder is Folder.IN_PROGRESS and place.group == card.created_by:
+                continue
+            if not path:
+                fault = "its task was removed"
+            elif place.folder is Folder.NEEDS_ACTION:
+                fault = "nobody has claimed its task; whoever claims it drafts it again"
+            elif place.folder is not Folder.IN_PROGRESS:
+                fault = f"its task is finished (`{path}`)"
+            elif place.group == self._settings.name:
+                fault = "this laptop has claimed its task and drafts it itself"
+            else:
+                fault = f"its task belongs to {place.group or 'nobody'}"
+            return f"a draft by {card.created_by[:40] or 'nobody'} was not taken: {fault}"
+        return ""
+
     def _written(
         self, card: Card, path: str, *, row: Row | None = None, extra: tuple[str, ...] = ()
     ) -> tuple[bytes, datetime]:
@@ -244,10 +272,7 @@ class Reviewer:
             )
 
     def _quarantine(self, place: Place, data: bytes, reason: str) -> None:
-        evidence = self._journal.path.parent / "quarantine"
-        evidence.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            files.create(evidence / f"{sha256(data)}.md", data, mode=0o600)
+        self._keep_evidence(data)
         self._journal.add(
             Event.QUARANTINE,
             self._clock(),
@@ -257,6 +282,12 @@ class Reviewer:
             zone=place.group if place.group.isascii() else "",
             reason=reason,
         )
+
+    def _keep_evidence(self, data: bytes) -> None:
+        evidence = self._journal.path.parent / "quarantine"
+        evidence.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            files.create(evidence / f"{sha256(data)}.md", data, mode=0o600)
 
     def _refuse(self, found: Found, reason: str) -> None:
         self._journal.refuse(found.path, found.sha, reason, self._clock())

@@ -10,6 +10,7 @@ from nightdesk import config
 from nightdesk.config import state_path
 from nightdesk.local_agent.folders import make_folders
 from nightdesk.policy import Role
+from nightdesk.runtime.desk import own_secrets
 from nightdesk.runtime.setup import (
     ask,
     check_values,
@@ -20,8 +21,11 @@ from nightdesk.runtime.setup import (
     vault_template,
     write_config,
 )
+from nightdesk.sync.access import access_for
 from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.canary import canary
 from nightdesk.sync.engine import create_root
+from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signing import signing_key
 
 
@@ -30,6 +34,8 @@ def init(
     given_config: Path | None,
     vault: Path | None,
     hub: str | None,
+    hub_user: str,
+    hub_ca_file: Path | None,
     name: str,
     address: str | None,
     user: str,
@@ -63,7 +69,11 @@ def init(
             "name": name,
             "role": "local",
             "vault": folder,
-            "hub": {"url": hub},
+            "hub": {
+                "url": hub,
+                "user": hub_user,
+                "ca_file": hub_ca_file.absolute() if hub_ca_file else None,
+            },
             "email": {
                 "address": "" if address == "none" else address,
                 "name": user,
@@ -71,19 +81,24 @@ def init(
                 "smtp_user": smtp_user,
             },
         }
-        check_values(path, values)
+        settings = config.parse(check_values(path, values), str(path))
         state = state_path(Role.LOCAL, path)
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        signing_key(state, name)  # it opens the hub
+        access = access_for(settings.hub, state, name)
         say(f"1. Begin the vault in {folder} (notes that are there already are kept)")
-        create_root(folder, hub, state, name, vault_template())
+        guard = Guard(own_secrets(Role.LOCAL, state), canaries=[canary(state)])
+        create_root(folder, hub, state, name, vault_template(), access=access, guard=guard)
         make_folders(folder)
         say(f"2. Write {path}")
         write_config(path, values, "Nightdesk, laptop half. Credentials never stand here.")
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--smtp": smtp}
+        given |= {"--hub-user": hub_user, "--hub-ca-file": hub_ca_file}
         say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
     trust(path, "cloud", clouds)
     trust(path, "devices", devices)
+    canary(state_path(Role.LOCAL, path))
     key = signing_key(state_path(Role.LOCAL, path), name)
     say("3. Signing key (public; `agent-cloud init --hub-only` takes it as --owner-key FILE):")
     say(str(key))

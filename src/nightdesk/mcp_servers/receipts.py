@@ -83,6 +83,14 @@ class Receipts:
         payload = _encode(_canonical(fields))
         return f"{_PREFIX}.{payload}.{_encode(_sign(self._key_or_new(), payload))}"
 
+    def secret(self) -> bytes:
+        """The key itself, made if there is none yet; for the guard that keeps it on this machine.
+
+        Raises:
+            ConfigError: the key may be read by others, or is damaged.
+        """
+        return self._key_or_new()
+
     def verify(self, receipt: str, tool: str, arguments: Mapping[str, Any]) -> str:
         """Check everything about a receipt without using it up, and return its action id.
 

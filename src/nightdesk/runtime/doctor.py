@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from nightdesk.connectors.email.maildir import MaildirMailbox
 from nightdesk.errors import NightdeskError
 from nightdesk.runtime.command import Desk
+from nightdesk.runtime.desk import released, short_credentials
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
+from nightdesk.sync.access import access_for
+from nightdesk.sync.forms import MIN_SECRET_LENGTH
+from nightdesk.sync.held import is_offered
 from nightdesk.sync.outside import clone_fault, git_version, probe_hub
 
 _MIN_GIT = (2, 34)
@@ -26,11 +30,12 @@ def shared_checks(desk: Desk) -> Iterator[Check]:
     yield _git()
     yield _state(desk)
     yield _vault(desk)
-    yield _hub(desk)
+    yield from _hub(desk)
     yield _disk(desk)
     if desk.settings.email.maildir:
         yield _maildir(desk)
     yield _model(desk)
+    yield _guard(desk)
 
 
 def _git() -> Check:
@@ -66,12 +71,30 @@ def _vault(desk: Desk) -> Check:
     return Check("vault", True, str(desk.vault))
 
 
-def _hub(desk: Desk) -> Check:
+_LET_IN = {
+    "file": "on this machine",
+    "ssh": "over ssh: the host key is known, our key is accepted",
+    "https": "over https: the certificate is trusted",
+}
+
+
+def _hub(desk: Desk) -> Iterator[Check]:
+    hub = desk.settings.hub
     try:
-        probe_hub(desk.settings.hub.url)
+        access = access_for(hub, desk.state, desk.settings.name)
+        probe_hub(access)
     except NightdeskError as e:
-        return Check("hub", False, str(e.what), e.remedy)
-    return Check("hub", True, desk.settings.hub.url)
+        yield Check("hub", False, f"{hub.url}: {e.what}", e.remedy)
+        return
+    login = f", the login of {access.user} is accepted" if access.user else ""
+    yield Check("hub", True, f"{hub.url}, {_LET_IN[access.transport]}{login}")
+    polled = f"the hub is asked every {hub.poll_seconds:g} s"
+    if access.transport == "file":
+        yield Check("hub's notices", True, "the hub's folder is watched")
+    elif access.transport == "ssh" and is_offered(access):
+        yield Check("hub's notices", True, "a held connection tells of changes at once")
+    else:
+        yield Check("hub's notices", True, f"no held connection is offered; {polled}")
 
 
 def _disk(desk: Desk) -> Check:
@@ -101,3 +124,24 @@ def _model(desk: Desk) -> Check:
     except NightdeskError as e:
         return Check("model", False, e.what, e.remedy)
     return Check("model", True, f"{settings.provider}:{settings.name}")
+
+
+def _guard(desk: Desk) -> Check:
+    name = "secrets"
+    try:
+        short = short_credentials()
+        release = released(desk)
+    except NightdeskError as e:
+        return Check(name, False, e.what, e.remedy)
+    if short:
+        return Check(
+            name,
+            None,
+            f"too short to be looked for in notes: {', '.join(short)}",
+            f"Use credentials of at least {MIN_SECRET_LENGTH} characters",
+        )
+    gone = [p for p in release if not (desk.vault / p).is_file()]
+    if gone:
+        remedy = "Correct or remove it in `release` under [sync]; a path holds for one place only"
+        return Check(name, None, f"released, but not there: {', '.join(gone)}", remedy)
+    return Check(name, True, "every note is searched for them before it leaves")

@@ -1,11 +1,15 @@
-"""`status`: what the folders hold, and whether the daemon runs."""
+"""`status`: what the folders hold, what is held back, and whether the daemon runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from nightdesk.runtime.command import Desk
+import typer
+
+from nightdesk.runtime.command import Desk, print_json
 from nightdesk.sync.engine import is_running
+from nightdesk.sync.held_back import read_held_back
 from nightdesk.vault.layout import STOP_FILE, Folder
 from nightdesk.vault.scan import notes_in
 
@@ -20,7 +24,7 @@ _COUNTED = (
 
 
 def status_of(desk: Desk) -> dict[str, Any]:
-    """Count the notes and probe the daemon's lock."""
+    """Count the notes, read what the last cycle held back, and probe the daemon's lock."""
     counts = {str(folder).lower(): len(notes_in(desk.vault, folder)) for folder in _COUNTED}
     return {
         "agent": desk.settings.name,
@@ -29,4 +33,24 @@ def status_of(desk: Desk) -> dict[str, Any]:
         "hub": desk.settings.hub.url,
         "stopped": (desk.vault / STOP_FILE).exists(),
         **counts,
+        "held_back": [
+            {"where": held.path, "line": held.line, "what": held.reason}
+            for held in read_held_back(desk.state)
+        ],
     }
+
+
+def show_status(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print a status: one JSON object, or a line a value and a line an item of a list."""
+    if as_json:
+        print_json(found)
+        return
+    for key, value in found.items():
+        name = key.replace("_", " ")
+        if not isinstance(value, list):
+            typer.echo(f"{name}: {value}")
+            continue
+        typer.echo(f"{name}: {len(value)}")
+        for item in value:
+            line = f", line {item['line']}" if item.get("line") else ""
+            typer.echo(f"  {item['where']}{line}: {item['what']}")

@@ -15,14 +15,14 @@ from typing import Protocol
 
 from nightdesk.connectors.email.inbound import InboundMail
 from nightdesk.connectors.email.outgoing import quote, reply_fields
-from nightdesk.errors import NightdeskError, NoteError
+from nightdesk.errors import ClaimLost, NightdeskError, NoteError
 from nightdesk.skills.manifest import Skill
 from nightdesk.skills.model import Answer, Model
 from nightdesk.skills.outputs import EmailDraft, RequestPlan, only_named
 from nightdesk.vault.actions import ACTIONS, EmailSend, check_address
 from nightdesk.vault.documents import Card, Task, stamp, unfence
 from nightdesk.vault.files import create
-from nightdesk.vault.layout import HANDBOOK, Folder, card_id, zone_path
+from nightdesk.vault.layout import HANDBOOK, Folder, card_id, place_of, plan_id, zone_path
 from nightdesk.vault.notes import fence, parse_note, render_note
 from nightdesk.vault.scan import notes_in, read
 from nightdesk.vault.updates import Update, write_update
@@ -88,10 +88,15 @@ class Drafting:
         )
 
 
-def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
+def draft_reply(skill: Skill, desk: Drafting, task: Task, claim: str) -> Card:
     """Draft the reply to a mail task and write its card (skill cloud-draft-email).
 
+    Args:
+        claim: where the task lies as the agent's own; looked at again before anything is
+            written, because the model may take a minute.
+
     Raises:
+        ClaimLost: it no longer lies there; nothing was written.
         NoteError: the task names nobody who could be answered.
     """
     mail = _mail_of(task)
@@ -114,6 +119,7 @@ def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
         },
         EmailDraft,
     )
+    check_claim(desk.vault, claim)
     body = f"{answer.output.body.strip()}\n\n{quote(mail, _QUOTE_LINES)}"
     action = EmailSend(
         to=list(fields.to),
@@ -133,10 +139,16 @@ def draft_reply(skill: Skill, desk: Drafting, task: Task) -> Card:
     return _put(desk, card)
 
 
-def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
+def plan_request(skill: Skill, desk: Drafting, task: Task, claim: str) -> list[Card]:
     """Plan a request in plain words; write the plan and a card for each mail it needs.
 
     A recipient must stand literally in the request; what a model names beyond is asked back.
+
+    Args:
+        claim: where the task lies as the agent's own; looked at again before anything is written.
+
+    Raises:
+        ClaimLost: it no longer lies there; nothing was written.
     """
     request = task.body.strip() or task.subject
     answer = desk.model.ask(
@@ -149,6 +161,7 @@ def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
         },
         RequestPlan,
     )
+    check_claim(desk.vault, claim)
     plan = only_named(answer.output, request)
     _write_plan(desk, task, plan, answer)
     cards: list[Card] = []
@@ -172,6 +185,23 @@ def plan_request(skill: Skill, desk: Drafting, task: Task) -> list[Card]:
         problem=bool(plan.questions),
     )
     return [_put(desk, card) for card in cards]
+
+
+def check_claim(vault: Path, claim: str) -> None:
+    """See that a claimed task still lies in its agent's folder (docs/design.md, section 3).
+
+    Args:
+        claim: vault-relative path in `In_Progress/<agent>/`.
+
+    Raises:
+        ClaimLost: somebody has moved it: it went back, was finished, or is another's.
+    """
+    if place_of(claim).folder is not Folder.IN_PROGRESS or not (vault / claim).is_file():
+        raise ClaimLost(
+            "the task is no longer this agent's",
+            remedy="Nothing was written for it; whoever owns it goes on",
+            where=claim,
+        )
 
 
 def _mail_of(task: Task) -> InboundMail:
@@ -249,11 +279,6 @@ def cards_of(vault: Path, task: str) -> list[str]:
 def next_number(vault: Path, task: str) -> int:
     """The number of a task's next card, counted from 1."""
     return max((int(c.rpartition("-")[2]) for c in cards_of(vault, task)), default=0) + 1
-
-
-def plan_id(task: str) -> str:
-    """The id of a task's plan."""
-    return f"{task}-plan"
 
 
 def _write_plan(desk: Drafting, task: Task, plan: RequestPlan, answer: Answer[RequestPlan]) -> None:

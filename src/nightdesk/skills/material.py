@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from nightdesk.vault.tokens import redact
+
 TRUSTED = frozenset({"handbook", "user_name", "feedback"})
 """Material that comes from the user alone; a key that is not listed here is data."""
 
@@ -58,7 +60,8 @@ def frame(
         material: pieces by name, for example "mail"; empty ones are left out.
         new_marker: makes a random code; asked again while a piece holds the code it made.
     """
-    pieces = {name: text for name, text in material.items() if text.strip()}
+    # No provider needs a token to write a draft; mail is redacted before, a person's note here.
+    pieces = {name: redact(text).text for name, text in material.items() if text.strip()}
     marker = new_marker()
     while any(marker in name or marker in text for name, text in pieces.items()):
         marker = new_marker()

@@ -6,20 +6,18 @@ the plan expected is put back, and the caller plans again from a new snapshot.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nightdesk.errors import VaultUnavailable
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.plan import Step, Verb
+from nightdesk.sync.storage import FATAL, gone, unavailable
 from nightdesk.vault.files import create, move, read_regular
 from nightdesk.vault.unchanged import remove_unchanged, replace_unchanged
 
 _LIMIT = 1 << 30
-_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(slots=True)
@@ -57,11 +55,7 @@ def apply(
         VaultUnavailable: the disk is full, read-only or failing.
     """
     if steps and not vault.is_dir():  # a vault that vanished is not made anew
-        raise VaultUnavailable(
-            "the vault's folder is gone",
-            remedy="Mount it again; sync goes on by itself",
-            where=str(vault),
-        )
+        raise gone(vault)
     applied = Applied()
     for step in steps:
         before_each()
@@ -71,12 +65,8 @@ def apply(
             # The next snapshot sees what stands there; the caller counts how often.
             applied.disturbed.append(step.target or step.path)
         except OSError as e:
-            if e.errno in _FATAL:
-                raise VaultUnavailable(
-                    f"the vault cannot be written ({e.strerror})",
-                    remedy="Free space on the disk, or make it writable; sync goes on by itself",
-                    where=str(vault),
-                ) from e
+            if e.errno in FATAL:
+                raise unavailable(vault, e.strerror or str(e)) from e
             applied.unwritable[step.target or step.path] = e.strerror or str(e)
         else:
             applied.paths += [step.path, step.target] if step.target else [step.path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -11,11 +12,19 @@ from typing import IO
 
 from nightdesk.errors import ConfigError, NightdeskError, SyncHalted, VaultUnavailable
 from nightdesk.sync.git import Git
+from nightdesk.sync.refs import BASE, KEPT, MAIN
+from nightdesk.sync.storage import unavailable
 
-MAIN = "refs/heads/main"
-BASE = "refs/nightdesk/base"
-"""The hub's commit that is completely merged into this disk."""
-KEPT = "refs/nightdesk/kept"
+__all__ = [
+    "BASE",
+    "KEPT",
+    "MAIN",
+    "check_clone",
+    "check_idle",
+    "lock",
+    "remove_own_locks",
+    "step_along",
+]
 
 _BUSY = {
     "MERGE_HEAD": "a merge",
@@ -32,8 +41,12 @@ def lock(path: Path) -> IO[bytes]:
 
     Raises:
         NightdeskError: another process has it.
+        VaultUnavailable: its folder cannot be written.
     """
-    file = path.open("ab")
+    try:
+        file = _open(path)
+    except OSError as e:
+        raise unavailable(path.parent, e.strerror or str(e)) from e
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
@@ -44,6 +57,15 @@ def lock(path: Path) -> IO[bytes]:
             where=str(path),
         ) from e
     return file
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return path.open("ab")
+    except OSError as e:
+        if e.errno != errno.EROFS:
+            raise
+        return path.open("rb")  # a daemon may start on a disk that is read-only for a while
 
 
 def check_clone(git: Git) -> None:
@@ -63,7 +85,7 @@ def check_clone(git: Git) -> None:
     if not (git.folder / "HEAD").is_file():
         raise ConfigError(
             "the vault is not connected to a hub yet",
-            remedy="Run `init` of the same command first",
+            remedy="If it lies on another disk, mount that; else run `init` of the same command",
             where=str(git.vault),
         )
     if git.origin() != git.hub:
@@ -112,21 +134,23 @@ def remove_own_locks(git: Git) -> None:
         stale.unlink(missing_ok=True)
 
 
-def step_along(git: Git, commit: str) -> None:
+def step_along(git: Git, commit: str) -> bool:
     """Bring the person's branch and index into step, so that their `git status` is clean.
 
     Best effort: sync rests on neither. A commit that the person made is kept under a ref of
     its own (its files are on the disk and sync as they are); an index in use stays untouched.
+
+    Returns:
+        Whether both are in step; otherwise it is worth trying again later.
     """
     main = git.resolve(MAIN)
     if main and main != commit and not git.is_ancestor(main, commit):
         git.update_refs((f"{KEPT}/{main[:12]}", main))
-    if main != commit:
-        git.call("update-ref", MAIN, commit, ok=(0, 1, 128))
-    _renew_index(git, commit)
+    moved = main == commit or git.call("update-ref", MAIN, commit, ok=(0, 1, 128)).code == 0
+    return _renew_index(git, commit) and moved
 
 
-def _renew_index(git: Git, commit: str) -> None:
+def _renew_index(git: Git, commit: str) -> bool:
     """Build the index beside the person's and put it there under git's own lock.
 
     The lock is made last, as a second name of our file: a run that is killed in between leaves
@@ -139,14 +163,18 @@ def _renew_index(git: Git, commit: str) -> None:
             lock_file.unlink()
     ours.unlink(missing_ok=True)
     if lock_file.exists():
-        return
+        return False
     with suppress(OSError):
         shutil.copyfile(index, ours)  # with what git knows of the files' times
         ours.chmod(index.stat().st_mode & 0o777)
     ours.with_name(ours.name + ".lock").unlink(missing_ok=True)
     done = git.call("read-tree", "--reset", commit, index=ours, ok=(0, 1, 128))
-    if done.code == 0:
-        with suppress(OSError):
+    renewed = done.code == 0
+    if renewed:
+        try:
             os.link(ours, lock_file)
             lock_file.rename(index)
+        except OSError:  # somebody has just begun to work, or the disk is full
+            renewed = False
     ours.unlink(missing_ok=True)
+    return renewed

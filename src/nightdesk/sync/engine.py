@@ -8,6 +8,7 @@ the two states, each file in one of them, and the next cycle comes to the same r
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,9 +18,10 @@ from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.errors import ConfigError, HubUnreachable, NightdeskError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url
 from nightdesk.sync.apply import Applied, apply
-from nightdesk.sync.claiming import BATCH, back_off, claim_in_hub
+from nightdesk.sync.claiming import BATCH, Claiming, back_off
 from nightdesk.sync.clone import (
     BASE,
     MAIN,
@@ -34,9 +36,11 @@ from nightdesk.sync.contents import Contents
 from nightdesk.sync.distrust import Distrust
 from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
 from nightdesk.sync.evidence import keep as keep_evidence
+from nightdesk.sync.fencing import Whereabouts, lost_claims, second_plans, unowned
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.held_back import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.judging import Incoming, Judge, Judging
@@ -48,18 +52,24 @@ from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.returned import as_inbox_notes
+from nightdesk.sync.returning import return_in_hub
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
+from nightdesk.sync.storage import unavailable
 from nightdesk.sync.trees import Trees, changes_between, patched
+from nightdesk.sync.upkeep import Upkeep
 from nightdesk.vault import claims
+from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
 LOCK = "sync.lock"
 ATTEMPTS = 12
+ROUND_SECONDS = 900.0
+"""No cycle lasts longer, however many single calls stay within their own deadlines."""
 STRIKES = 3
 """A path that was in the way so often in one cycle is set aside and reported."""
 
@@ -94,6 +104,7 @@ class Engine:
             the hub goes on seeing the card where it was.
         trust: which keys are whose; this agent's own key is among them.
         gate: what judges commits; only a test has another one.
+        access: what opens the hub; without it, what the state folder holds.
         crash: called with the name of each point at which a killed process must lose nothing.
     """
 
@@ -111,6 +122,7 @@ class Engine:
         withhold: Callable[[str], bool] | None = None,
         trust: Trust | None = None,
         gate: Judge = judge,
+        access: Access | None = None,
         crash: Callable[[str], None] = lambda point: None,
     ) -> None:
         check_hub_url(hub)
@@ -125,11 +137,12 @@ class Engine:
         self._trust = trust or Trust()
         self._gate = gate
         self._crash = crash
-        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+        self._git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
         self._tip: PathMap = {}
+        self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
         self._unsettled = True  # a run that was killed, or failed, may have left something
 
@@ -140,8 +153,14 @@ class Engine:
             NightdeskError: another agent has the vault or the state folder.
             ConfigError: the vault is no clone of this hub.
             SyncHalted: a merge or rebase of the person's is open.
-            VaultUnavailable: the folder is missing.
+            VaultUnavailable: the folder is missing, or the state folder cannot be written.
         """
+        try:
+            self._take()
+        except OSError as e:
+            raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
+
+    def _take(self) -> None:
         self._state.mkdir(parents=True, exist_ok=True)
         self._git.interrupted.clear()
         with ExitStack() as opening:
@@ -169,12 +188,28 @@ class Engine:
             )
             self._unwritten = Unwritten(self._state / "unwritten.json")
             self._judging = Judging(
-                git, self._commits, self._trust, self._role, me, gate=self._gate
+                git,
+                self._commits,
+                self._trust,
+                self._role,
+                me,
+                secret=self._secret,
+                gate=self._gate,
             )
             self._distrust = Distrust(self._state / "distrusted.json")
+            self._held = HeldBackFile(self._state)
             self._deletions = DeletionGuard(self._state, self._settings.max_deletions)
             self._refused = RefusedPush(self._state / "refused-push")
-            step_along(git, self._base)
+            self._claiming = Claiming(
+                self._agent,
+                git=git,
+                hub=self._hub,
+                trees=self._trees,
+                entries_at=lambda commit: self._listing(commit).vault,
+                may_claim_on=self._may_claim_on,
+            )
+            self._in_step = step_along(git, self._base)
+            self._upkeep = Upkeep(self._git, self._role)
             self._unsettled = True
             self._open = opening.pop_all()
 
@@ -201,12 +236,14 @@ class Engine:
             SyncHalted: a person must look (rewritten hub, broken objects, mass deletion, open
                 merge). What is on the disk is safe in a local snapshot.
             HubRefused: the hub declined our commit; what came from it was applied.
-            VaultUnavailable: the folder is missing, empty, full or read-only.
+            VaultUnavailable: the vault or the state folder is missing, empty, full or
+                read-only.
         """
         with self._one_at_a_time:
             due = time.monotonic() - self._last_full > self._settings.full_scan_seconds
             full = full or due or not self._last_full
             progress = Progress()
+            self._git.deadline = time.monotonic() + ROUND_SECONDS
             try:
                 for attempt in range(ATTEMPTS):
                     if self._attempt(progress, full=full and attempt == 0):
@@ -216,13 +253,20 @@ class Engine:
                     progress.offline = progress.offline or (
                         f"{progress.lost or 'the hub is busy'}; the next cycle goes on"
                     )
+            except OSError as e:  # a full or read-only state folder, a vault that vanishes
+                raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
             finally:
+                self._git.deadline = math.inf
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            if not self._in_step and self._base:  # a lock was in the way
+                self._in_step = step_along(self._git, self._base)
+            self._upkeep.after_cycle(pushed=bool(progress.pushed))
+            self._held.keep(progress.held_back)
             return progress.report(self._base)
 
-    def claim(self, paths: Sequence[str]) -> list[str]:
+    def claim(self, paths: Sequence[str], most: int | None = None) -> list[str]:
         """Claim tasks: a commit that only moves files, accepted by the hub.
 
         The rule: docs/design.md, section 3.
@@ -230,6 +274,9 @@ class Engine:
         Args:
             paths: vault-relative, in `Needs_Action/`; what the hub does not hold there (not
                 synced yet, a local-only zone) is not claimed.
+            most: claim at most so many (up to 50) of them, in one push. Which ones is left to
+                chance, so that agents that see the same tasks do not all run for the first.
+                Without it all of them are tried, in pushes of 50.
 
         Returns:
             The new paths of those that were won, are confirmed in the hub, and have been moved
@@ -242,21 +289,54 @@ class Engine:
         """
         won: list[str] = []
         with self._one_at_a_time:
+            if most is not None:
+                moves = self._claiming.claim(paths, most)
+                return claims.claim_all(self._vault, moves, self._agent)
             for start in range(0, len(paths), BATCH):
-                moves = claim_in_hub(
-                    paths[start : start + BATCH],
-                    self._agent,
-                    git=self._git,
-                    hub=self._hub,
-                    trees=self._trees,
-                    entries_at=lambda commit: self._listing(commit).vault,
-                    may_claim_on=self._may_claim_on,
-                )
-                for path in moves:
-                    moved = claims.claim(self._vault, path, self._agent)
-                    if moved:
-                        won.append(moved)
+                moves = self._claiming.claim(paths[start : start + BATCH])
+                won += claims.claim_all(self._vault, moves, self._agent)
         return won
+
+    def return_claims(self, owner: str, moves: Mapping[str, str], silent_for: float) -> list[str]:
+        """Give back what a silent agent has claimed, confirmed in the hub and moved on this disk.
+
+        Args:
+            owner: the agent's name.
+            moves: path in `In_Progress/<owner>/` -> path in `Needs_Action/`.
+            silent_for: seconds without a sign of life, seen by this process itself.
+
+        Returns:
+            The new paths of those that went back: none once the agent gave a sign of life,
+            and no task that has a card in the hub.
+
+        Raises:
+            HubUnreachable: no answer. What did arrive comes back with a later cycle.
+            HubRefused: the hub declined.
+        """
+        with self._one_at_a_time:
+            assert self._base is not None
+            commit, done = return_in_hub(
+                moves,
+                owner,
+                silent_for,
+                agent=self._agent,
+                git=self._git,
+                hub=self._hub,
+                trees=self._trees,
+                merged=self._base,
+                held=self._commits.at(self._base).vault,
+                ident=self._contents.ident,
+            )
+            back = [
+                target
+                for source, target in done.items()
+                if move(self._vault / source, self._vault / target)
+            ]
+            if len(back) == len(done):
+                # At once, so that an agent that wakes and claims anew is not taken for one
+                # whose claim this disk has yet to give back.
+                self._move_base(commit)
+            return back
 
     def beat(self, status: Mapping[str, str]) -> None:
         """Move `refs/heartbeat/<agent>` in the hub.
@@ -269,12 +349,30 @@ class Engine:
             HubRefused: the hub said no.
         """
         with self._one_at_a_time:
-            self._hub.beat(status)
+            self._hub.beat({key: self._guard.clean(text) for key, text in status.items()})
 
     def heartbeat(self, agent: str) -> Heartbeat | None:
         """The last fetched heartbeat of an agent; None when there never was one."""
         with self._one_at_a_time:
             return self._hub.heartbeat(agent)
+
+    def agents(self) -> list[str]:
+        """Everybody who ever gave a sign of life, by name."""
+        with self._one_at_a_time:
+            return self._hub.agents()
+
+    def whereabouts(self, task: str) -> frozenset[str]:
+        """Where a task lies by this disk's word and the hub's, while a cycle judges a new card.
+
+        Args:
+            task: the task's id.
+
+        Returns:
+            Vault-relative paths: where somebody moved it since both were in step, or where it
+            has been all along. "" stands for a removal; empty where nobody knows it.
+        """
+        with self._one_at_a_time:
+            return self._whereabouts.of(task)
 
     def note_in_hub(self, name: str) -> tuple[str, bytes] | None:
         """A note in a state folder as the hub last showed it: its path and bytes, or None.
@@ -325,16 +423,21 @@ class Engine:
         shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self._listing(tip)
-        plan = self._merge(snapshot, base, shown, reviewed, come.commits)
+        plan = self._merge(snapshot, base, shown, reviewed, come.commits, progress)
         changes = changes_between(listing.vault, plan.tree)
         if self._role is Role.LOCAL:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
-        self._deletions.check(plan.steps, shown.ours, changes, listing.vault)
+        steps = [step for step in plan.steps if step.path not in progress.withdrawn]
+        self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
         if not self._apply(plan, progress):
             return False
         self._move_base(tip)
+        if self._leaks(changes, snapshot, listing):
+            return False
         done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
+        # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
+        self._claiming.hub_stands_at(self._base if done else None)
         if done:
             self._deletions.used()
             progress.refused.update(
@@ -361,9 +464,16 @@ class Engine:
             drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
             there = {**shown.ours, **theirs}
             theirs.update(as_inbox_notes(told, there, self._git, self._contents))
+        self._whereabouts = Whereabouts(
+            base.vault, shown.ours, reviewed.theirs, self._contents.ident
+        )
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
         return shown, reviewed
+
+    def _secret(self, path: str, data: bytes) -> str | None:
+        hit = self._guard.check_incoming(path, data)
+        return hit.reason if hit else None
 
     def _listing(self, commit: str | None) -> Listing:
         """What a commit of the hub holds, as this agent believes it."""
@@ -376,10 +486,12 @@ class Engine:
         shown: Shown,
         reviewed: Reviewed,
         commits: Sequence[Commit],
+        progress: Progress,
     ) -> MergePlan:
         if shown.ours == base.vault and reviewed.theirs == base.vault:
             return MergePlan(base.vault)
         self._contents.learn(base.vault, shown.ours, reviewed.theirs)
+        before = self._without_doubles(base.vault, shown.ours, reviewed.theirs, progress)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
@@ -390,15 +502,32 @@ class Engine:
             now=time.time(),
         )
         return merge(
-            base.vault,
+            before,
             shown.ours,
             reviewed.theirs,
             ours_is=self._role,
             know=know,
+            agent=self._agent,
             frozen=shown.frozen,
             absent=shown.absent,
             occupied=snapshot.occupied,
         )
+
+    def _without_doubles(
+        self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
+    ) -> PathMap:
+        """The base for a merge in which two agents' work for one task does not meet.
+
+        What must give way is told as if it had been there before, so that the other side's
+        word on it (gone, or another text) simply holds.
+        """
+        if self._role is Role.LOCAL:
+            double = second_plans(self._agent, base, ours, theirs, self._contents.read)
+            return {**base, **double} if double else base
+        base = lost_claims(self._agent, base, ours, theirs, self._contents.ident)
+        lost = unowned(self._agent, base, ours, theirs, self._contents.ident)
+        progress.withdrawn.update(lost)
+        return {**base, **{path: ours[path] for path in lost}} if lost else base
 
     def _apply(self, plan: MergePlan, progress: Progress) -> bool:
         """Bring the disk to the plan; False when somebody changed it in between."""
@@ -424,6 +553,24 @@ class Engine:
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
 
+    def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
+        """Whether a merge made bytes, or put them at a path, that must not leave.
+
+        They lie on the disk now, so the next look at it holds them back like any other.
+        """
+        made = {
+            path: entry.oid
+            for path, entry in changes.items()
+            if entry and entry not in (snapshot.entries.get(path), tip.vault.get(path))
+        }
+        blobs = self._contents.read_all(made.values())
+        for path, oid in made.items():
+            hit = self._guard.check(path, blobs[oid])
+            known = hit and hit.known_is_fine and any(e.oid == oid for e in tip.vault.values())
+            if hit and not known:
+                return True
+        return False
+
     def _publish(
         self,
         tip: str,
@@ -448,7 +595,7 @@ class Engine:
         push = self._git.push(f"{commit}:{MAIN}")
         if push.outcome is PushOutcome.REFUSED:
             error = refused(self._git.hub, push)
-            self._refused.remember(changes, error.what)
+            self._refused.remember(changes, error.what, passing=push.passing)
             raise error
         if push.outcome is not PushOutcome.ACCEPTED:
             progress.lost = push.locked
@@ -469,7 +616,7 @@ class Engine:
             return
         self._git.update_refs((BASE, commit))
         self._base = commit
-        step_along(self._git, commit)
+        self._in_step = step_along(self._git, commit)
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None

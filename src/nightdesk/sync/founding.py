@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightdesk.errors import ConfigError
 from nightdesk.policy import Role
+from nightdesk.sync.access import Access
 from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.contents import Contents
@@ -25,7 +26,15 @@ _ROOT = "refs/nightdesk/root"
 _AT_ONCE = 50
 
 
-def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) -> None:
+def create_root(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    template: Path,
+    access: Access | None = None,
+    guard: Guard | None = None,
+) -> None:
     """Make a vault and its root commit, and push it to an empty hub.
 
     Existing notes in the folder are kept and become part of the vault; template files are
@@ -38,6 +47,9 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
         state: the agent's state folder.
         agent: the author.
         template: a folder whose files seed the vault.
+        access: what opens the hub; without it, what the state folder holds.
+        guard: what must not leave, also not with the first commit; without one, paths, zones
+            and token formats are guarded.
 
     Raises:
         ConfigError: the hub holds another vault, or the folder is a git repository already.
@@ -50,7 +62,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     if folder is not None and not (folder.exists() and any(folder.iterdir())):
         create_bare(folder)
     signing_key(state, agent)
-    git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return
@@ -66,7 +78,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent)
+        root = _root_commit(git, state, agent, guard or Guard(role=Role.LOCAL))
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -80,7 +92,14 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     step_along(git, root)
 
 
-def join(vault: Path, hub: str, state: Path, agent: str, trust: Trust | None = None) -> str:
+def join(
+    vault: Path,
+    hub: str,
+    state: Path,
+    agent: str,
+    trust: Trust | None = None,
+    access: Access | None = None,
+) -> str:
     """Make a vault out of what the hub holds, in an empty or missing folder.
 
     Doing it again changes nothing, and a run that was cut off goes on.
@@ -100,7 +119,7 @@ def join(vault: Path, hub: str, state: Path, agent: str, trust: Trust | None = N
     check_hub_url(hub)
     _make_folders(vault, state)
     signing_key(state, agent)
-    git = Git(vault, state, hub, agent, key=state / KEY_FILE)
+    git = Git(vault, state, hub, agent, key=state / KEY_FILE, access=access)
     if _is_begun(git):
         if git.resolve(BASE):
             return ""
@@ -197,8 +216,8 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str) -> str:
-    snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
+def _root_commit(git: Git, state: Path, agent: str, guard: Guard) -> str:
+    snapshot = Scanner(git.vault, git, guard).scan({}, full=True)
     tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from nightdesk.policy import Change, Role, may_write
 from nightdesk.sync.entries import FILE_MODE, Changed, Commit, Entry, PathMap
+from nightdesk.sync.exclude import GITIGNORE, excluded, fault_in_path
 from nightdesk.sync.heads import NotPlainError, plain_id
 from nightdesk.sync.inventory import Inventory
-from nightdesk.sync.secrets import GITIGNORE, excluded, fault_in_path
 from nightdesk.sync.signers import Signer
 from nightdesk.vault.layout import (
     MAX_NAME_BYTES,
@@ -266,8 +266,10 @@ class _Trial:
     def _is_move(self, change: Changed, target: str) -> bool:
         if not target.startswith((f"{Folder.DONE}/", f"{Folder.NEEDS_ACTION}/", self.own)):
             return False
-        same_name = place_of(target).name == place_of(change.path).name
-        return same_name or self.arrived[target] == change.before
+        if place_of(target).name == place_of(change.path).name:
+            return True
+        # Filed under its id, where a person had named the file otherwise.
+        return target.startswith(f"{Folder.DONE}/") and self.arrived[target] == change.before
 
     # What arrives at a place ---------------------------------------------------------------
 

@@ -6,28 +6,49 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 
 from __future__ import annotations
 
+import math
+import secrets
+import signal
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
+from nightdesk.errors import HubRefused, SyncHalted
 from nightdesk.sync import locks
-from nightdesk.sync.address import check_hub_url, local_path, transport
-from nightdesk.sync.entries import Changed, Commit, Entry
-from nightdesk.sync.process import Result, run
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import check_hub_url, local_path
+from nightdesk.sync.entries import Commit, Entry
+from nightdesk.sync.parsing import (
+    LOG,
+    TREE,
+    read_blobs,
+    read_changes,
+    read_log,
+    read_sizes,
+    read_tree,
+    rows,
+)
+from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
+from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
+from nightdesk.sync.trouble import unreachable
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
-ZERO = "0" * 40
 NETWORK_SECONDS = 120.0
+LOCAL_SECONDS = 120.0
 
 _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
+_CLOCK_GRAIN = 2.0
+"""Time stamps of a file system may be this much coarser than the clock, in seconds."""
+
 _BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
+_TOO_LARGE = f"died of signal {int(signal.SIGXFSZ)}"
 
 
 class PushOutcome(Enum):
@@ -44,11 +65,14 @@ class Push:
     """A push's outcome and the far side's words.
 
     Attributes:
+        passing: the hub could not, rather than would not (its disk is full or read-only, or its
+            quota is used up): the same push may be accepted later.
         locked: which lock file in a hub on this machine is in the way, and what to do; else "".
     """
 
     outcome: PushOutcome
     reason: str = ""
+    passing: bool = False
     locked: str = ""
 
 
@@ -62,9 +86,11 @@ class Git:
         agent: author and committer of every commit.
         folder: the repository itself where it is not the vault's `.git` (a bare hub).
         key: the private key that signs commits; without one they are not signed.
+        access: what opens the hub; without it, what the state folder holds.
 
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
+        deadline: until when all commands of a round must have ended, on the monotonic clock.
     """
 
     def __init__(
@@ -76,6 +102,7 @@ class Git:
         *,
         folder: Path | None = None,
         key: Path | None = None,
+        access: Access | None = None,
     ) -> None:
         self.vault = vault
         self.state = state
@@ -83,7 +110,8 @@ class Git:
         self.folder = folder or vault / ".git"
         self.key = key
         self.interrupted = threading.Event()
-        self._protocols = (transport(hub),)
+        self.deadline = math.inf
+        self._access = access or Access(hub, state, agent=agent)
         self._environment = {
             "GIT_DIR": str(self.folder),
             "GIT_WORK_TREE": str(vault),
@@ -107,19 +135,34 @@ class Git:
             ok: exit codes that are answers.
 
         Raises:
+            VaultUnavailable: the disk of the vault, or of the index, cannot be written.
             SyncHalted: it failed in a way that nobody expected.
         """
         environment = dict(self._environment)
         if index:
             environment["GIT_INDEX_FILE"] = str(index)
+        start = time.time()
         result = self._run(arguments, environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
+            self._check_disk(result, start, index)
             raise locks.blocked(result.err) or SyncHalted(
                 f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
             )
         return result
+
+    def _check_disk(
+        self, result: Result, start: float, index: Path | None = None, *, talks: bool = False
+    ) -> None:
+        """Tell a disk that is full, read-only or gone from every other fault."""
+        if not (self.folder / "HEAD").is_file():
+            raise gone(self.vault)
+        reason = told_by_git(result.err, talks=talks)
+        if reason:
+            remove_leftovers(self.folder, start - _CLOCK_GRAIN)
+            of_index = index is not None and str(index) in result.err
+            raise unavailable(index.parent if index and of_index else self.vault, reason)
 
     def init(self) -> None:
         """Make the vault a repository of its own whose branch is `main`; an existing one stays."""
@@ -169,40 +212,16 @@ class Git:
 
     def tree_of(self, commit: str) -> dict[str, Entry]:
         """Every path of a commit."""
-        out = self.call("ls-tree", "-r", "-z", "--full-tree", commit).out
-        entries: dict[str, Entry] = {}
-        for row in _rows(out):
-            meta, _, path = row.partition("\t")
-            mode, _, oid = meta.split(" ")
-            entries[path] = Entry(mode, oid)
-        return entries
+        return read_tree(self.call(*TREE, commit).out)
 
     def diff(self, old: str, new: str) -> dict[str, Entry | None]:
         """What changed from one commit to another: path -> new entry, None where removed."""
         out = self.call("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new).out
-        return {change.path: change.after for change in _changes(_rows(out))}
+        return {change.path: change.after for change in read_changes(rows(out))}
 
     def log(self, old: str | None, new: str) -> list[Commit]:
         """Every commit in `new` that is not in `old`, oldest first, with what each changed."""
-        out = self.call(
-            "log", "-z", "--reverse", "--topo-order", "--raw", "-r", "-m", "--root",
-            "--no-abbrev", "--no-renames", "--format=%x01%H %ct %P%x09%an",
-            f"{old}..{new}" if old else new,
-        ).out  # fmt: skip
-        commits: dict[str, Commit] = {}
-        rows = iter(_rows(out))
-        for row in rows:
-            if row.startswith("\x01"):
-                numbers, _, author = row[1:].partition("\t")
-                oid, time, *parents = numbers.split()
-                latest = commits.setdefault(oid, Commit(oid, tuple(parents), author, int(time), ()))
-                continue
-            changes = tuple(_changes([row, next(rows)]))
-            latest = commits[latest.oid]
-            commits[latest.oid] = Commit(
-                latest.oid, latest.parents, latest.author, latest.time, latest.changes + changes
-            )
-        return list(commits.values())
+        return read_log(self.call(*LOG, f"{old}..{new}" if old else new).out)
 
     def read(self, oids: Sequence[str]) -> dict[str, bytes]:
         """The bytes of blobs.
@@ -213,22 +232,15 @@ class Git:
         if not oids:
             return {}
         wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self.call("cat-file", "--batch", stdin=wanted).out
-        found: dict[str, bytes] = {}
-        at = 0
-        while at < len(out):
-            end = out.index(b"\n", at)
-            words = out[at:end].decode().split(" ")
-            if len(words) != 3:
+        found = read_blobs(self.call("cat-file", "--batch", stdin=wanted).out)
+        for oid, data in found.items():
+            if data is None:
                 raise SyncHalted(
-                    f"the object {words[0]} is missing",
+                    f"the object {oid} is missing",
                     remedy="Run `git fsck` in the vault; the hub or a backup has the object",
                     where=str(self.vault),
                 )
-            size = int(words[2])
-            found[words[0]] = out[end + 1 : end + 1 + size]
-            at = end + size + 2
-        return found
+        return {oid: data for oid, data in found.items() if data is not None}
 
     def write(self, blobs: Sequence[bytes]) -> None:
         """Store blobs; their ids are those of `blob_oid`."""
@@ -270,9 +282,7 @@ class Git:
         if not oids:
             return {}
         wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        out = self.call("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=wanted).out
-        rows = (line.split(" ") for line in out.decode().splitlines())
-        return {oid: int(size) for oid, size in rows if size.isdigit()}
+        return read_sizes(self.call("cat-file", "--batch-check", stdin=wanted).out)
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
         """Three-way merge of text; None where it is not clean or not text."""
@@ -290,7 +300,7 @@ class Git:
             return set()
         wanted = "".join(f"{path}\0" for path in paths).encode("utf-8", "surrogateescape")
         found = self.call("check-ignore", "-z", "--stdin", "--no-index", stdin=wanted, ok=(0, 1))
-        return set(_rows(found.out))
+        return set(rows(found.out))
 
     def fetch(self, refspecs: Sequence[str]) -> bool:
         """Fetch from the hub into the given refs.
@@ -300,6 +310,7 @@ class Git:
 
         Raises:
             HubUnreachable: no answer, no access, or no repository.
+            VaultUnavailable: what came cannot be stored on this disk.
             SyncHalted: the hub sent objects that git refuses.
         """
         arguments = [
@@ -311,9 +322,19 @@ class Git:
             "--",
             self.hub,
         ]
-        result = self._talk([*arguments, *refspecs])
+        start = time.time()
+        result = self._talk([*arguments, *refspecs], through=CAPPED)
         if result.code == 0:
             return True
+        if _TOO_LARGE in result.err or result.code == -signal.SIGXFSZ:
+            remove_leftovers(self.folder, start - _CLOCK_GRAIN)
+            raise SyncHalted(
+                f"the hub sends more than {FETCH_BYTES >> 20} MiB at once",
+                remedy="Look at what it holds; if that is right, fetch it once by hand with"
+                f" `git -C {self.vault} fetch origin`",
+                where=self.hub,
+            )
+        self._check_disk(result, start, talks=True)
         if any(word in result.err for word in _BROKEN):
             raise SyncHalted(
                 f"the hub sent objects that git refuses: {result.reason}",
@@ -323,16 +344,20 @@ class Git:
         looked = result if result.timed_out else self._talk(["ls-remote", "--", self.hub])
         if looked.code == 0 and b"\trefs/heads/main\n" not in looked.out:
             return False
-        raise unreachable(self.hub, result)
+        raise unreachable(self._access, result)
 
-    def push(self, refspec: str, *, only_if_absent: str = "") -> Push:
+    def push(self, refspec: str, *, only_if_absent: str = "", only_if_at: str = "") -> Push:
         """Push one ref; the far side compares and swaps.
 
         Args:
             refspec: "<object>:<ref>"; with a leading "+" only for a ref with a single writer.
             only_if_absent: a ref that must not exist there yet.
+            only_if_at: the commit at which the pushed ref must stand there; what is pushed
+                descends from it, so nothing is forced.
         """
         lease = [f"--force-with-lease={only_if_absent}:"] if only_if_absent else []
+        if only_if_at:
+            lease.append(f"--force-with-lease={refspec.partition(':')[2]}:{only_if_at}")
         arguments = ["push", "--porcelain", "--no-verify", "--recurse-submodules=no", *lease]
         result = self._talk([*arguments, "--", self.hub, refspec])
         return _read_push(result)
@@ -345,21 +370,44 @@ class Git:
         """
         result = self._talk(["ls-remote", "--", self.hub, "refs/heads/main"])
         if result.code != 0:
-            raise unreachable(self.hub, result)
+            raise unreachable(self._access, result)
         return not result.out.strip()
 
-    def _talk(self, arguments: Sequence[str]) -> Result:
+    def _talk(self, arguments: Sequence[str], *, through: Sequence[str] = ()) -> Result:
+        """Run a command that talks to the hub.
+
+        Git looks an address up in the configuration of the clone before it goes there: a
+        `url.….insteadOf` sends it elsewhere, a `[remote "<address>"]` names a program to run.
+        So git gets a word that nobody can have configured, and learns here what it stands for.
+        """
+        word = f"nightdesk-{secrets.token_hex(16)}:"
+        opened = self._access.environment()
+        number = int(opened.get("GIT_CONFIG_COUNT", "0"))
+        known = {
+            "GIT_CONFIG_COUNT": str(number + 2),
+            f"GIT_CONFIG_KEY_{number}": f"url.{self.hub}.insteadOf",
+            f"GIT_CONFIG_VALUE_{number}": word,
+            f"GIT_CONFIG_KEY_{number + 1}": f"url.{self.hub}.pushInsteadOf",
+            f"GIT_CONFIG_VALUE_{number + 1}": word,
+        }
         return self._run(
-            arguments,
-            self._environment,
-            protocols=self._protocols,
+            [word if argument == self.hub else argument for argument in arguments],
+            {**self._environment, **opened, **known},
+            protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
+            through=through,
         )
 
     def _run(
-        self, arguments: Sequence[str], environment: Mapping[str, str], **options: Any
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout: float = LOCAL_SECONDS,
+        **options: Any,
     ) -> Result:
+        options["timeout"] = max(0.0, min(timeout, self.deadline - time.monotonic()))
         result = run(self.vault, arguments, environment=environment, **options)
         if result.code != 0:
             hub = local_path(self.hub)
@@ -368,22 +416,15 @@ class Git:
         return result
 
 
-def unreachable(hub: str, result: Result) -> HubUnreachable:
-    """Say why a hub did not answer, and what to do about it."""
-    error = result.err
-    if "Permission denied" in error or "Authentication failed" in error:
-        remedy = "Check that this machine's ssh key is allowed at the hub"
-    elif "Host key verification failed" in error:
-        remedy = "Connect once by hand with `ssh` and compare the host's fingerprint"
-    elif "not appear to be a git repository" in error or "not found" in error:
-        remedy = "Check the hub's address in the configuration, and that the repository is there"
-    else:
-        remedy = "Work goes on here; sync catches up when the hub answers"
-    return HubUnreachable(f"the hub did not answer: {result.reason}", remedy=remedy, where=hub)
-
-
 def refused(hub: str, push: Push) -> HubRefused:
     """Say that the hub answered no."""
+    if push.passing:
+        return HubRefused(
+            f"the hub could not store our changes: {push.reason}",
+            remedy="Free space on the hub's disk, make it writable, or raise its quota; the"
+            " changes are kept here and sent again by themselves",
+            where=hub,
+        )
     return HubRefused(
         f"the hub refused our changes: {push.reason}",
         remedy="The same push is not sent again; see the hub's message, then change the note",
@@ -404,13 +445,14 @@ def _read_push(result: Result) -> Push:
     if verdict.startswith("[rejected]"):
         return Push(PushOutcome.LOST, verdict)
     if verdict.startswith("[remote rejected]"):
-        lost = any(word in verdict for word in _LOST)
         reason = f"{verdict.removeprefix('[remote rejected] ').strip('()')}"
-        return Push(
-            PushOutcome.LOST if lost else PushOutcome.REFUSED,
-            f"{reason}: {said}" if said else reason,
-            str(locks.blocked(result.err) or ""),
-        )
+        said = said or _unpack_failure(result.err)
+        reason = f"{reason}: {said}" if said else reason
+        locked = str(locks.blocked(result.err) or "")
+        # A ref that cannot be written is no lost race: trying at once again would never end.
+        passing = cannot_for_now(reason)
+        lost = any(word in verdict for word in _LOST) and not passing
+        return Push(PushOutcome.LOST if lost else PushOutcome.REFUSED, reason, passing, locked)
     return Push(PushOutcome.UNKNOWN, result.reason)
 
 
@@ -420,19 +462,6 @@ def _command(arguments: Sequence[str]) -> str:
     return next((word for word in words if word != "-c" or not next(words, "")), "")
 
 
-def _rows(out: bytes) -> list[str]:
-    return [row for row in out.decode("utf-8", "surrogateescape").split("\0") if row]
-
-
-def _changes(rows: Sequence[str]) -> list[Changed]:
-    found: list[Changed] = []
-    for meta, path in zip(rows[::2], rows[1::2], strict=True):
-        old_mode, new_mode, old, new, _ = meta.lstrip("\n:").split(" ")
-        found.append(
-            Changed(
-                path,
-                None if old == ZERO else Entry(old_mode, old),
-                None if new == ZERO else Entry(new_mode, new),
-            )
-        )
-    return found
+def _unpack_failure(error: str) -> str:
+    start = "error: remote unpack failed: "
+    return next((li.removeprefix(start) for li in error.splitlines() if li.startswith(start)), "")

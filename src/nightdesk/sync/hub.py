@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from time import monotonic
 
 from nightdesk.errors import HubUnreachable, SyncHalted
 from nightdesk.sync.clone import MAIN
@@ -16,6 +17,8 @@ from nightdesk.sync.git import Git, PushOutcome, refused
 QUARANTINE = "refs/nightdesk/hub"
 _BEATS = "refs/nightdesk/heartbeat/"
 _MAX_BEAT_BYTES = 4096
+_LONGEST_STEP = 300.0
+"""Seconds of silence that one look at the hub can add: the hub may have been away in between."""
 
 
 class Line(Enum):
@@ -32,20 +35,17 @@ class Heartbeat:
     """An agent's sign of life.
 
     Attributes:
-        changed_at: when this process first saw the present one, on its own monotonic clock.
-        seen_at: the last successful fetch, on the same clock.
-        status: what the agent said about itself.
+        silent_seconds: how long it has not changed, on this process's own monotonic clock and
+            across successful fetches only: what lies before the first fetch, or between a
+            failed fetch and the next good one, does not count, because then the agent may not
+            have reached the hub either.
+        status: what the agent said about itself; None where that cannot be read. A sign of
+            life without words is still one.
     """
 
     agent: str
-    changed_at: float
-    seen_at: float
-    status: Mapping[str, str]
-
-    @property
-    def silent_seconds(self) -> float:
-        """How long it did not change, counted across successful fetches only."""
-        return self.seen_at - self.changed_at
+    silent_seconds: float
+    status: Mapping[str, str] | None
 
 
 class Hub:
@@ -55,7 +55,8 @@ class Hub:
         self._git = git
         self._agent = agent
         self._beats: dict[str, tuple[str, float]] = {}
-        self._fetched_at = 0.0
+        self._in_touch = 0.0
+        self._fetched_at: float | None = None
 
     def fetch(self) -> str | None:
         """Fetch into quarantine.
@@ -68,13 +69,16 @@ class Hub:
             SyncHalted: it sent objects that git refuses.
         """
         git = self._git
+        before, self._fetched_at = self._fetched_at, None
         found = git.fetch([f"+{MAIN}:{QUARANTINE}", f"+refs/heartbeat/*:{_BEATS}*"])
-        now = self._fetched_at = time.monotonic()
+        if found:
+            now = self._fetched_at = monotonic()
+            self._in_touch += min(now - before, _LONGEST_STEP) if before is not None else 0.0
         refs = git.refs(QUARANTINE, _BEATS)
         for ref, oid in refs.items():
             name = ref.removeprefix(_BEATS)
             if ref != QUARANTINE and self._beats.get(name, ("", 0.0))[0] != oid:
-                self._beats[name] = (oid, now)
+                self._beats[name] = (oid, self._in_touch)
         return refs.get(QUARANTINE) if found else None
 
     def compare(self, base: str, tip: str | None) -> Line:
@@ -119,15 +123,19 @@ class Hub:
 
     def heartbeat(self, agent: str) -> Heartbeat | None:
         """The last fetched heartbeat of an agent, or None when there never was one."""
-        oid, changed_at = self._beats.get(agent, ("", 0.0))
+        oid, since = self._beats.get(agent, ("", 0.0))
         if not oid:
             return None
-        return Heartbeat(agent, changed_at, self._fetched_at, self._status(oid))
+        return Heartbeat(agent, self._in_touch - since, self._status(oid))
 
-    def _status(self, oid: str) -> dict[str, str]:
+    def agents(self) -> list[str]:
+        """Everybody who ever gave a sign of life, by name."""
+        return sorted(self._beats)
+
+    def _status(self, oid: str) -> dict[str, str] | None:
         try:
             data = self._git.read([oid])[oid]
-            said = json.loads(data) if len(data) <= _MAX_BEAT_BYTES else {}
-        except (ValueError, SyncHalted):  # not JSON, or no blob at all: a life sign without words
-            return {}
-        return {str(k): str(v) for k, v in said.items()} if isinstance(said, dict) else {}
+            said = json.loads(data) if len(data) <= _MAX_BEAT_BYTES else None
+        except (ValueError, RecursionError, SyncHalted):  # not JSON, or no blob at all
+            return None
+        return {str(k): str(v) for k, v in said.items()} if isinstance(said, dict) else None

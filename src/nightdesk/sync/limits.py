@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.vault.files import write
 from nightdesk.vault.layout import Folder, place_of
+
+AGAIN_SECONDS = 30.0
+"""So long the same push waits after the hub had no room for it."""
 
 ACCEPT = "accept-deletions"
 """A file of this name in the state folder releases one cycle."""
@@ -78,10 +82,15 @@ def _is_report(path: str) -> bool:
 
 
 class RefusedPush:
-    """Remembers what the hub refused, so that the same push is not sent again."""
+    """Remembers what the hub refused, so that the same push is not sent again.
+
+    What the hub could not take for want of space is sent again after a while; that is not
+    remembered across a restart.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._later: tuple[str, str, float] = ("", "", 0.0)
 
     def check(self, changes: Mapping[str, Entry | None]) -> None:
         """Raise again what the hub said to these very changes.
@@ -89,24 +98,46 @@ class RefusedPush:
         Raises:
             HubRefused: they were refused before; nothing was sent.
         """
+        digest = _digest(changes)
+        if self._later[0] == digest and time.monotonic() < self._later[2]:
+            raise HubRefused(
+                self._later[1],
+                remedy=f"It is tried again every {AGAIN_SECONDS:.0f} seconds; free space on the"
+                " hub's disk, make it writable, or raise its quota",
+                where=_first(changes),
+            )
         try:
-            digest, _, what = self._file.read_text("utf-8").partition("\n")
+            refused, _, what = self._file.read_text("utf-8").partition("\n")
         except FileNotFoundError:
             return
-        if digest == _digest(changes):
+        if refused == digest:
             raise HubRefused(
                 what,
                 remedy="The same push is not sent again; change or remove what it names",
-                where=", ".join(sorted(changes)[:3]),
+                where=_first(changes),
             )
 
-    def remember(self, changes: Mapping[str, Entry | None], what: str) -> None:
-        """Note a refusal."""
-        write(self._file, f"{_digest(changes)}\n{what}".encode())
+    def remember(
+        self, changes: Mapping[str, Entry | None], what: str, *, passing: bool = False
+    ) -> None:
+        """Note a refusal.
+
+        Args:
+            passing: the hub could not, rather than would not.
+        """
+        if passing:
+            self._later = (_digest(changes), what, time.monotonic() + AGAIN_SECONDS)
+        else:
+            write(self._file, f"{_digest(changes)}\n{what}".encode())
 
     def forget(self) -> None:
         """Something was accepted: what is left may be judged anew."""
+        self._later = ("", "", 0.0)
         self._file.unlink(missing_ok=True)
+
+
+def _first(changes: Mapping[str, Entry | None]) -> str:
+    return ", ".join(sorted(changes)[:3])
 
 
 def _digest(changes: Mapping[str, Entry | None]) -> str:

@@ -61,6 +61,7 @@ def merge(
     *,
     ours_is: Role,
     know: Knowledge,
+    agent: str = "",
     frozen: frozenset[str] = frozenset(),
     absent: frozenset[str] = frozenset(),
     occupied: Mapping[str, str] | None = None,
@@ -74,6 +75,8 @@ def merge(
         ours_is: which half of the desk this disk is; Local beats the cloud where both changed
             one note in a state folder, and only Local keeps conflict copies there.
         know: everything else that decides.
+        agent: the name of this disk's agent, where it is not its role's: claims in its folder
+            are its own, so this disk knows best what has come of them.
         frozen: paths of `ours` that show what was, not what is on the disk; the tree follows
             the hub there, and the disk is not touched.
         absent: those of `frozen` whose note the disk does not hold at all, so that it is written
@@ -81,7 +84,9 @@ def merge(
         occupied: paths of the disk that are no part of `ours` and must not be written over ->
             the id of the bytes there.
     """
-    return _Merge(base, ours, theirs, ours_is, know, frozen, absent, occupied or {}).plan()
+    merging = _Merge(base, ours, theirs, ours_is, know, frozen, absent, occupied or {})
+    merging.own_claims = f"{Folder.IN_PROGRESS}/{agent or ours_is}/"
+    return merging.plan()
 
 
 class _Merge:
@@ -102,6 +107,7 @@ class _Merge:
         self.frozen = frozen
         self.absent = absent
         self.occupied = occupied
+        self.own_claims = f"{Folder.IN_PROGRESS}/{ours_is}/"
         self.blobs: dict[str, bytes] = {}
         self.conflicts: list[str] = []
         self.tree: dict[str, Entry] = {}
@@ -174,7 +180,10 @@ class _Merge:
             return unit.theirs
         if unit.theirs == unit.base:
             return unit.ours
-        return unit.ours if _rank(unit.ours) > _rank(unit.theirs) else unit.theirs
+        ours, theirs = _rank(unit.ours), _rank(unit.theirs)
+        if ours == theirs and unit.theirs.startswith(self.own_claims):
+            return unit.ours  # the hub has our own claim; this disk, what has come of it since
+        return unit.ours if ours > theirs else unit.theirs
 
     def resolve_content(self, outcome: _Outcome, b: Entry | None, o: Entry, t: Entry) -> None:
         text = self.combine(outcome.path, b, o, t)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightdesk.errors import ConfigError, NightdeskError
-from nightdesk.sync.address import check_hub_url, local_path, transport
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import check_clone
-from nightdesk.sync.git import Git, unreachable
+from nightdesk.sync.git import Git
 from nightdesk.sync.process import run
+from nightdesk.sync.trouble import unreachable
 
 _PROBE_SECONDS = 15.0
 
@@ -31,11 +33,8 @@ class HubCommit:
     changes: tuple[tuple[str, str], ...]
 
 
-def make_bare_hub(folder: Path, owner_key: bytes) -> None:
-    """Make a bare repository for the two halves to meet in, and keep its owner's public key.
-
-    Args:
-        owner_key: the line that `agent-local init` printed.
+def make_bare_hub(folder: Path) -> None:
+    """Make a bare repository for the two halves to meet in.
 
     Raises:
         ConfigError: the folder holds something already, or cannot be made.
@@ -47,7 +46,6 @@ def make_bare_hub(folder: Path, owner_key: bytes) -> None:
             where=str(folder),
         )
     create_bare(folder)
-    (folder / "owner.pub").write_bytes(owner_key)
 
 
 def create_bare(folder: Path) -> None:
@@ -75,24 +73,24 @@ def create_bare(folder: Path) -> None:
         run(folder, ["config", key, "true"], environment={"GIT_DIR": str(folder)})
 
 
-def probe_hub(url: str) -> None:
-    """Ask the hub whether it is there, without any clone.
+def probe_hub(access: Access) -> None:
+    """Ask the hub whether it is there and lets us in, without any clone.
 
     Raises:
         ConfigError: the address is refused.
         HubUnreachable: it does not answer.
     """
-    check_hub_url(url)
+    check_hub_url(access.url)
     with tempfile.TemporaryDirectory() as folder:
         found = run(
             Path(folder),
-            ["ls-remote", "--", url, "refs/heads/main"],
-            environment={},
-            protocols=(transport(url),),
+            ["ls-remote", "--", access.url, "refs/heads/main"],
+            environment=access.environment(),
+            protocols=(access.transport,),
             timeout=_PROBE_SECONDS,
         )
     if found.code != 0:
-        raise unreachable(url, found)
+        raise unreachable(access, found)
 
 
 def git_version() -> tuple[int, ...]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nightdesk.errors import ConfigError
+from nightdesk.sync.storage import gone
 
 GRACE_SECONDS = 5.0
 """After a deadline: SIGTERM (git removes its locks), so long, then SIGKILL."""
@@ -35,6 +37,12 @@ _CONFIG: tuple[str, ...] = (
     "protocol.allow=never",
     "protocol.ext.allow=never",
     "transfer.fsckObjects=true",
+    # The clone's own configuration could name these, and they would win over `transfer`.
+    "fetch.fsckObjects=true",
+    "receive.fsckObjects=true",
+    "push.followTags=false",
+    "core.splitIndex=false",
+    "log.diffMerges=separate",
     "fetch.recurseSubmodules=no",
     "submodule.recurse=false",
     "gc.auto=0",
@@ -48,6 +56,7 @@ _CONFIG: tuple[str, ...] = (
     "gpg.x509.program=false",
     "gpg.ssh.program=ssh-keygen",
     "log.showSignature=false",
+    "credential.helper=",  # forgets every helper that the vault's own configuration names
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=20",
 )
@@ -59,15 +68,18 @@ _ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_PROTOCOL_FROM_USER": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
 
-_SSH = (
-    "ssh -oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=5 -oServerAliveCountMax=2"
-    " -oStrictHostKeyChecking=yes -oIdentitiesOnly=yes"
-)
+
+FETCH_BYTES = 2 << 30
+"""The largest file that a fetch may write; a pack that never ends fills no disk."""
+
+CAPPED = ("sh", "-c", f'ulimit -f {FETCH_BYTES // 512}; exec "$@"', "sh")
+"""Goes before a git command, see `run`: it and all its children end at FETCH_BYTES (SIGXFSZ)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,53 +136,75 @@ def run(
     stdin: bytes | None = None,
     timeout: float = 120.0,
     cancelled: Callable[[], bool] = lambda: False,
+    through: Sequence[str] = (),
 ) -> Result:
     """Run git once.
 
     Args:
         cwd: the folder to run in.
         arguments: after `git`; never passed through a shell.
-        environment: GIT_DIR and the like, over the fixed environment.
+        environment: GIT_DIR and the like, over the fixed environment. Without the variables of
+            `Access.environment` no ssh can be started.
         protocols: transports that this call may use: of `file`, `ssh`, `https`.
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
         cancelled: asked a few times a second; when it says so, the deadline has come.
+        through: a command that starts git in its place, for example `nice`; see also `CAPPED`.
 
     Raises:
         ConfigError: there is no git.
+        VaultUnavailable: the folder is not there.
     """
     library = _library()
     scrub_environment()
     config = [*_CONFIG, *(f"protocol.{name}.allow=always" for name in protocols)]
-    command = [library.Git.GIT_PYTHON_GIT_EXECUTABLE]
+    command = [*through, library.Git.GIT_PYTHON_GIT_EXECUTABLE]
     for setting in config:
         command += ["-c", setting]
     command += arguments
-    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": _SSH}
-    try:
-        handle = library.Git(str(cwd)).execute(
-            command,
-            istream=subprocess.PIPE if stdin is not None else None,
-            as_process=True,
-            start_new_session=True,
-            env={**_ENVIRONMENT, **allowed, **environment},
-        )
-    except library.GitCommandNotFound as e:
-        raise ConfigError(
-            "git is not installed or not found", remedy="Install git 2.34 or later"
-        ) from e
+    allowed = {"GIT_ALLOW_PROTOCOL": ":".join(protocols) or "none", "GIT_SSH_COMMAND": "false"}
+    with _as_file(stdin) as source:
+        try:
+            handle = library.Git(str(cwd)).execute(
+                command,
+                istream=source,
+                as_process=True,
+                start_new_session=True,
+                env={**_ENVIRONMENT, **allowed, **environment},
+            )
+        except library.GitCommandNotFound as e:
+            if not cwd.is_dir():  # the system says the same of a missing folder as of a missing git
+                raise gone(cwd) from e
+            raise ConfigError(
+                "git is not installed or not found", remedy="Install git 2.34 or later"
+            ) from e
     process: subprocess.Popen[bytes] = handle.proc
     try:
-        return _finish(process, stdin, time.monotonic() + timeout, cancelled)
+        return _finish(process, time.monotonic() + timeout, cancelled)
     finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
+        for stream in (process.stdout, process.stderr):
             if stream:
                 stream.close()
 
 
+@contextmanager
+def _as_file(data: bytes | None) -> Iterator[IO[bytes] | None]:
+    """The input as a file without a name.
+
+    Not a pipe: `communicate` cannot be asked again, after a look at the clock, while a slow git
+    has not read all of its input yet.
+    """
+    if data is None:
+        yield None
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
+
+
 def _finish(
     process: subprocess.Popen[bytes],
-    stdin: bytes | None,
     deadline: float,
     cancelled: Callable[[], bool],
 ) -> Result:
@@ -178,7 +212,7 @@ def _finish(
         while True:
             left = deadline - time.monotonic()
             try:
-                out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
+                out, err = process.communicate(timeout=min(_LOOK_SECONDS, max(left, 0)))
             except subprocess.TimeoutExpired:
                 if left > 0 and not cancelled():
                     continue

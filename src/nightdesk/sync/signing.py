@@ -34,16 +34,36 @@ def signing_key(state: Path, agent: str) -> Key:
         )
         with suppress(FileExistsError):
             create(file, secret, mode=0o600)
-    try:
-        private = serialization.load_ssh_private_key(file.read_bytes(), password=None)
-    except ValueError as e:
-        raise ConfigError(
-            "the file holds no private SSH key",
-            remedy="Put the key back from your backup; a new one must be made known to the"
-            " other side by `init` again",
-            where=str(file),
-        ) from e
+    private = _read(file)
     public = private.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )
     return Key(public.decode(), agent)
+
+
+def private_seed(state: Path) -> bytes | None:
+    """The 32 bytes that are the private key; None where `init` made no key yet.
+
+    They stand inside the key file in base64, so whoever looks for them in every form also finds
+    a copy of the file, and never the public key, which may be told.
+
+    Raises:
+        ConfigError: the file holds no private Ed25519 key.
+    """
+    file = state / KEY_FILE
+    return _read(file).private_bytes_raw() if file.exists() else None
+
+
+def _read(file: Path) -> Ed25519PrivateKey:
+    try:
+        private = serialization.load_ssh_private_key(file.read_bytes(), password=None)
+        if isinstance(private, Ed25519PrivateKey):
+            return private
+    except ValueError:
+        pass
+    raise ConfigError(
+        "the file holds no private Ed25519 key",
+        remedy="Put the key back from your backup; a new one must be made known to the"
+        " other side by `init` again",
+        where=str(file),
+    )

@@ -12,12 +12,15 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from nightdesk.errors import VaultUnavailable
+from nightdesk.sync.canary import CANARY_FILE
 from nightdesk.sync.entries import Entry, HeldBack, entry_of, printable
+from nightdesk.sync.exclude import GITIGNORE, excluded, fault_in_path
 from nightdesk.sync.git import Git
-from nightdesk.sync.secrets import GITIGNORE, Guard, excluded, fault_in_path
+from nightdesk.sync.secrets import Guard
 from nightdesk.vault.files import read_regular
 from nightdesk.vault.layout import Folder
 
@@ -150,6 +153,9 @@ class Scanner:
                 )
                 snapshot.unread.append(prefix)
             return
+        if prefix and self._is_private_copy(prefix, entries):
+            self._hold(snapshot, prefix.rstrip("/"), "it is a copy of an agent's state folder")
+            return
         for entry in entries:
             if entry.name.startswith(".") and (prefix or entry.name != GITIGNORE):
                 continue
@@ -171,9 +177,17 @@ class Scanner:
                 self._hold(snapshot, path, f"it is {kind}")
                 snapshot.stuck.add(path)
 
-    @staticmethod
-    def _hold(snapshot: Snapshot, path: str, reason: str, line: int = 0) -> None:
-        snapshot.held.append(HeldBack(printable(path), reason, line))
+    def _is_private_copy(self, prefix: str, entries: list[os.DirEntry[str]]) -> bool:
+        """Whether the canary lies in this folder: then it is a state folder, or a copy of one."""
+        if not any(entry.name == CANARY_FILE for entry in entries):
+            return False
+        try:
+            return self._guard.marks_copy(read_regular(self._vault / prefix / CANARY_FILE, 1024))
+        except OSError:
+            return False
+
+    def _hold(self, snapshot: Snapshot, path: str, reason: str, line: int = 0) -> None:
+        snapshot.held.append(HeldBack(printable(self._guard.shown(path)), reason, line))
         snapshot.occupied.setdefault(path, "")
 
     def _look_at_ignore_file(self, found: Mapping[str, os.stat_result]) -> Entry | None:
@@ -198,6 +212,7 @@ class Scanner:
             self._stored = {entry.oid for entry in base.values()}
         blobs: dict[str, bytes] = {}
         size = 0
+        in_hub = cache(lambda: {entry.oid for entry in base.values()})
         for path in changed:
             self._seen.pop(path, None)
             if path in ignored:
@@ -205,7 +220,7 @@ class Scanner:
                     None, ignored=True, key=_key(found[path]), read_at=time.time_ns()
                 )
                 continue
-            seen, data = self._read(path, found[path])
+            seen, data = self._read(path, found[path], in_hub)
             if seen is None:
                 continue
             self._seen[path] = seen
@@ -224,7 +239,9 @@ class Scanner:
         self._stored.update(blobs)
         blobs.clear()
 
-    def _read(self, path: str, status: os.stat_result) -> tuple[Seen | None, bytes | None]:
+    def _read(
+        self, path: str, status: os.stat_result, in_hub: Callable[[], set[str]]
+    ) -> tuple[Seen | None, bytes | None]:
         key, now = _key(status), time.time_ns()
         reason = excluded(path) or (None if path == GITIGNORE else fault_in_path(path))
         if reason:
@@ -240,7 +257,7 @@ class Scanner:
             )
             return Seen(None, f"it is {why}", key=key, read_at=now), None
         hit = self._guard.check(path, data)
-        if hit:
+        if hit and not (hit.known_is_fine and entry_of(data).oid in in_hub()):
             entry = entry_of(data)
             return Seen(entry, hit.reason, hit.line, hit.leaves_hub, key=key, read_at=now), None
         return Seen(entry_of(data), key=key, read_at=now), data

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nightdesk.sync.entries import Entry
-from nightdesk.sync.git import ZERO, Git
+from nightdesk.sync.git import Git
+from nightdesk.sync.parsing import ZERO
 
 
 class Trees:

@@ -8,11 +8,17 @@ no ref reaches is packed too and never pruned here: it may be somebody's only co
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from nightdesk.policy import Role
+from nightdesk.sync.address import local_path
+from nightdesk.sync.git import Git
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.storage import remove_leftovers
 
 EVERY_SECONDS = 3600.0
 LOOSE_OBJECTS = 2000
@@ -20,27 +26,33 @@ PUSHES = 500
 PACKS = 40
 LIMIT_SECONDS = 120.0
 ABANDONED_SECONDS = 3600.0
+_QUARANTINES = ("incoming-", "tmp_objdir-")
 _GENTLE = ("nice", "-n", "19")
-_SETTINGS = ("-c", "pack.threads=1", "-c", "pack.windowMemory=64m", "-c", "repack.writeBitmaps=false")
+_SETTINGS = (
+    "-c",
+    "pack.threads=1",
+    "-c",
+    "pack.windowMemory=64m",
+    "-c",
+    "repack.writeBitmaps=false",
+)
 
 
 class Upkeep:
-    """The upkeep of one clone, and of the hub where that lies on the same machine.
+    """The upkeep of one clone, and by Local of the hub where that lies on the same machine.
+
+    A hub elsewhere has its own: a hosted one by its host, a bare one on a server by a `git gc`
+    of that machine's.
 
     Args:
-        folders: the repositories, each the folder that holds `objects/`.
-        interrupted: asked a few times a second; then git is ended and its files removed.
+        git: its `interrupted` ends what is under way.
         clock: seconds, monotonic.
     """
 
-    def __init__(
-        self,
-        folders: list[Path],
-        interrupted: Callable[[], bool],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._folders = folders
-        self._interrupted = interrupted
+    def __init__(self, git: Git, role: Role, clock: Callable[[], float] = time.monotonic) -> None:
+        hub = local_path(git.hub)
+        self._folders = [git.folder, *([hub] if hub and role is Role.LOCAL else [])]
+        self._interrupted = git.interrupted.is_set
         self._clock = clock
         self._pushes = 0
         self._looked: float | None = None
@@ -85,7 +97,7 @@ def pack(folder: Path, interrupted: Callable[[], bool] = lambda: False) -> bool:
     begun = time.time()
     done = git("repack", "--geometric=2", "-d", "-l", "-q").code == 0
     if not done:
-        remove_abandoned(folder, since=begun)
+        remove_leftovers(folder, begun)
     return done and git("pack-refs", "--all").code == 0
 
 
@@ -99,37 +111,31 @@ def packs(folder: Path) -> int:
     return sum(name.endswith(".pack") for name in _names(folder / "objects" / "pack"))
 
 
-def remove_abandoned(folder: Path, *, since: float | None = None) -> int:
-    """Remove the temporary objects that a killed git left (`tmp_obj_*`, `tmp_pack_*` ...).
-
-    Args:
-        since: seconds since the epoch: those made after it, by our own command that has just
-            ended; else those that nobody has written to for an hour.
-
-    Returns:
-        The number of bytes that came free.
-    """
-    freed = 0
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary objects and quarantines of a git that was killed over an hour ago."""
     objects = folder / "objects"
-    places = [objects, *(objects / name for name in _names(objects) if len(name) == 2)]
-    for place in [*places, objects / "pack"]:
-        for name in _names(place):
-            if not name.startswith(("tmp_", ".tmp-")):
-                continue
-            path = place / name
-            try:
-                status = path.lstat()
-                abandoned = time.time() - status.st_mtime > ABANDONED_SECONDS
-                if path.is_file() and (abandoned if since is None else status.st_mtime >= since):
-                    path.unlink()
-                    freed += status.st_size
-            except FileNotFoundError:
-                continue
-    return freed
+    old = time.time() - ABANDONED_SECONDS
+    for name in _names(objects):
+        place = objects / name
+        if name.startswith(_QUARANTINES):
+            if all(_changed(file) < old for file in (place, *place.rglob("*"))):
+                shutil.rmtree(place, ignore_errors=True)
+        elif len(name) == 2 or name == "pack":
+            for left in _names(place):
+                if left.startswith(("tmp_", ".tmp-")) and _changed(place / left) < old:
+                    with suppress(OSError):
+                        (place / left).unlink()
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:  # gone by itself
+        return 0.0
 
 
 def _names(folder: Path) -> list[str]:
     try:
         return os.listdir(folder)  # noqa: PTH208 - names are all that is needed
-    except FileNotFoundError:
+    except OSError:
         return []

@@ -6,10 +6,12 @@ On one disk the move without overwrite decides; between machines the pushed comm
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from nightdesk.errors import PolicyDenied
-from nightdesk.vault.files import move
+from nightdesk.vault.files import move, sync_folder
 from nightdesk.vault.layout import Folder, claim_path, place_of
 from nightdesk.vault.scan import notes_in
 
@@ -30,6 +32,32 @@ def claim(vault: Path, path: str, agent: str) -> str | None:
     _must_lie_in(Folder.NEEDS_ACTION, path)
     target = claim_path(agent, place_of(path).name)
     return target if move(vault / path, vault / target) else None
+
+
+def claim_all(vault: Path, paths: Iterable[str], agent: str) -> list[str]:
+    """Take tasks on this disk that the hub has confirmed as this agent's.
+
+    The folders are flushed once for all: what a power cut takes back here, the next cycle
+    brings again from the hub.
+
+    Returns:
+        The new paths of those that were still there.
+
+    Raises:
+        PolicyDenied: a path does not lie in `Needs_Action/`.
+    """
+    won: list[str] = []
+    folders: set[Path] = set()
+    for path in paths:
+        _must_lie_in(Folder.NEEDS_ACTION, path)
+        target = claim_path(agent, place_of(path).name)
+        if move(vault / path, vault / target, flush=False):
+            won.append(target)
+            folders |= {(vault / path).parent, (vault / target).parent}
+    for folder in folders:
+        with suppress(FileNotFoundError):  # emptied and removed by somebody meanwhile
+            sync_folder(folder)
+    return won
 
 
 def release(vault: Path, path: str, zone: str) -> str | None:

@@ -247,8 +247,11 @@ def write(path: Path, data: bytes) -> None:
         return
 
 
-def move(source: Path, target: Path) -> bool:
+def move(source: Path, target: Path, *, flush: bool = True) -> bool:
     """Move without overwrite; on one disk this decides who owns a thing.
+
+    Args:
+        flush: flush both folders to disk; without it the caller does so with `sync_folder`.
 
     Returns:
         True if this call moved it; False if the source was gone or the target taken.
@@ -266,6 +269,8 @@ def move(source: Path, target: Path) -> bool:
             raise
         if not _move_by_link(source, target):
             return False
+    if not flush:
+        return True
     sync_folder(target.parent)
     with suppress(FileNotFoundError):
         sync_folder(source.parent)

@@ -196,6 +196,26 @@ def card_id(task: str, action: str, number: int) -> str:
     return f"{task}-{action.split('.', maxsplit=1)[0]}-{number}"
 
 
+_CARD = re.compile(r"(.+)-[a-z]+-[0-9]+", re.DOTALL)
+_PLAN = "-plan"
+
+
+def card_task(stem: str) -> str:
+    """The task that a card belongs to, by the card's id; "" where it is no card's id."""
+    match = _CARD.fullmatch(stem)
+    return match[1] if match else ""
+
+
+def plan_id(task: str) -> str:
+    """Name a task's plan."""
+    return f"{task}{_PLAN}"
+
+
+def plan_task(stem: str) -> str:
+    """The task that a plan belongs to, by the plan's id; "" where it is no plan's id."""
+    return stem.removesuffix(_PLAN) if stem.endswith(_PLAN) else ""
+
+
 def zone_path(folder: Folder, zone: Zone | str, note_id: str) -> str:
     """The path of a note in a folder that is divided by zone."""
     return f"{folder}/{zone}/{note_id}.md"
