@@ -83,7 +83,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(
     assert notes == EXPECTED
     subjects = Counter(desk.git("log", "--format=%s").splitlines())
     assert subjects["local: 5 notes"] == 1, subjects
-    assert not list((desk.local.vault / ".git/nightdesk-trash").iterdir())
+    assert not list(desk.local.vault.rglob(".nightdesk-*"))
     # The killed run's own commit may be left over, unreferenced; nothing may be broken.
     assert desk.git("fsck", "--strict", "--no-dangling", cwd=desk.local.vault) == ""
 

@@ -21,6 +21,7 @@ from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.process import Result, run
+from nightdesk.vault import unchanged
 from nightdesk.vault.layout import conflict_name
 from nightdesk.vault.watch import Signal
 
@@ -153,20 +154,20 @@ def test_a_save_in_the_last_moment_is_put_back(
     """Between the look and the rename: what came out of the exchange is not what was seen."""
     note = tmp_path / "n.md"
     note.write_bytes(OLD)
-    name = "exchange" if verb is Verb.REPLACE else "move"
-    real = getattr(applying, name)
+    name = "swap" if verb is Verb.REPLACE else "rename_new"
+    real = getattr(unchanged, name)
 
     def late(*arguments: object) -> object:
-        monkeypatch.setattr(applying, name, real)
+        monkeypatch.setattr(unchanged, name, real)
         note.write_bytes(SAVED)
         return real(*arguments)
 
-    monkeypatch.setattr(applying, name, late)
+    monkeypatch.setattr(unchanged, name, late)
     step = Step(verb, "n.md", blob_oid(OLD), new=blob_oid(NEW))
-    applied = apply(tmp_path, tmp_path / "trash", [step], {blob_oid(NEW): NEW})
+    applied = apply(tmp_path, [step], {blob_oid(NEW): NEW})
     assert applied.disturbed == ["n.md"]
     assert note.read_bytes() == SAVED
-    assert not list((tmp_path / "trash").iterdir())
+    assert not list(tmp_path.glob(".nightdesk-*"))
 
 
 def test_two_saves_in_the_last_moment_are_both_kept(
@@ -175,16 +176,16 @@ def test_two_saves_in_the_last_moment_are_both_kept(
     note = tmp_path / "n.md"
     note.write_bytes(OLD)
     saves = [b"first save", b"second save"]
-    real = applying.exchange
+    real = unchanged.swap
 
-    def late(path: Path, data: bytes) -> bytes:
+    def late(temporary: Path, path: Path) -> bool:
         if saves:
             note.write_bytes(saves.pop(0))
-        return real(path, data)
+        return real(temporary, path)
 
-    monkeypatch.setattr(applying, "exchange", late)
+    monkeypatch.setattr(unchanged, "swap", late)
     step = Step(Verb.REPLACE, "n.md", blob_oid(OLD), new=blob_oid(NEW))
-    assert apply(tmp_path, tmp_path / "trash", [step], {blob_oid(NEW): NEW}).disturbed
+    assert apply(tmp_path, [step], {blob_oid(NEW): NEW}).disturbed
     assert note.read_bytes() == b"second save"
     copy = Path(conflict_name(str(note), b"first save"))
     assert copy.read_bytes() == b"first save"
@@ -200,7 +201,7 @@ def test_every_step_may_be_done_twice(tmp_path: Path) -> None:
         Step(Verb.CREATE, "deep/er/d.md", new=new),
     ]
     for _ in range(2):
-        applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+        applied = apply(tmp_path, steps, {new: NEW})
         assert not applied.disturbed
     assert not (tmp_path / "a.md").exists()
     assert (tmp_path / "b.md").read_bytes() == NEW
@@ -213,7 +214,7 @@ def test_empty_folders_make_room_for_a_file_and_others_do_not(tmp_path: Path) ->
     (tmp_path / "k/.mine").write_text("x")
     new = blob_oid(NEW)
     steps = [Step(Verb.CREATE, "x", new=new), Step(Verb.CREATE, "k", new=new)]
-    applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+    applied = apply(tmp_path, steps, {new: NEW})
     assert (tmp_path / "x").read_bytes() == NEW
     assert applied.unwritable.keys() == {"k"}
     assert (tmp_path / "k/.mine").read_text() == "x"
@@ -224,7 +225,7 @@ def test_a_full_disk_stops_and_one_bad_path_does_not(
 ) -> None:
     new = blob_oid(NEW)
     steps = [Step(Verb.CREATE, "n" * 300, new=new), Step(Verb.CREATE, "ok.md", new=new)]
-    applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+    applied = apply(tmp_path, steps, {new: NEW})
     assert "too long" in applied.unwritable["n" * 300]
     assert (tmp_path / "ok.md").exists()
 
@@ -233,7 +234,7 @@ def test_a_full_disk_stops_and_one_bad_path_does_not(
 
     monkeypatch.setattr(applying, "create", full)
     with pytest.raises(VaultUnavailable, match="No space"):
-        apply(tmp_path, tmp_path / ".trash", [Step(Verb.CREATE, "z.md", new=new)], {new: NEW})
+        apply(tmp_path, [Step(Verb.CREATE, "z.md", new=new)], {new: NEW})
 
 
 def test_a_hub_on_this_machine_is_watched_and_others_are_not(tmp_path: Path) -> None:

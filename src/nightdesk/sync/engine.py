@@ -8,6 +8,7 @@ the two states, each file in one of them, and the next cycle comes to the same r
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,7 @@ from nightdesk.sync.held_back import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.judging import Incoming, Judge, Judging
+from nightdesk.sync.leftovers import sweep
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
@@ -59,6 +61,7 @@ from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.storage import unavailable
 from nightdesk.sync.trees import Trees, changes_between, patched
+from nightdesk.sync.upkeep import Upkeep
 from nightdesk.vault import claims
 from nightdesk.vault.files import move
 
@@ -66,6 +69,8 @@ __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
 LOCK = "sync.lock"
 ATTEMPTS = 12
+ROUND_SECONDS = 900.0
+"""No cycle lasts longer, however many single calls stay within their own deadlines."""
 STRIKES = 3
 """A path that was in the way so often in one cycle is set aside and reported."""
 
@@ -140,6 +145,7 @@ class Engine:
         self._tip: PathMap = {}
         self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
+        self._unsettled = True  # a run that was killed, or failed, may have left something
 
     def open(self) -> None:
         """Take the vault's lock and check the clone.
@@ -203,7 +209,9 @@ class Engine:
                 entries_at=lambda commit: self._listing(commit).vault,
                 may_claim_on=self._may_claim_on,
             )
-            step_along(git, self._base)
+            self._in_step = step_along(git, self._base)
+            self._upkeep = Upkeep(self._git, self._role)
+            self._unsettled = True
             self._open = opening.pop_all()
 
     def close(self) -> None:
@@ -236,19 +244,26 @@ class Engine:
             due = time.monotonic() - self._last_full > self._settings.full_scan_seconds
             full = full or due or not self._last_full
             progress = Progress()
+            self._git.deadline = time.monotonic() + ROUND_SECONDS
             try:
                 for attempt in range(ATTEMPTS):
                     if self._attempt(progress, full=full and attempt == 0):
                         break
                     back_off(attempt)
                 else:
-                    progress.offline = progress.offline or "the hub is busy; the next cycle goes on"
+                    progress.offline = progress.offline or (
+                        f"{progress.lost or 'the hub is busy'}; the next cycle goes on"
+                    )
             except OSError as e:  # a full or read-only state folder, a vault that vanishes
                 raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
             finally:
+                self._git.deadline = math.inf
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            if not self._in_step and self._base:  # a lock was in the way
+                self._in_step = step_along(self._git, self._base)
+            self._upkeep.after_cycle(pushed=bool(progress.pushed))
             self._held.keep(progress.held_back)
             return progress.report(self._base)
 
@@ -379,6 +394,10 @@ class Engine:
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
+        if self._unsettled:
+            copies, settled = sweep(self._git)
+            progress.conflicts.update(dict.fromkeys(copies))
+            self._unsettled = not settled
         base = self._listing(self._base)
         self._try_again(base.vault)
         snapshot = self._scanner.scan(base.vault, full=full)
@@ -545,13 +564,14 @@ class Engine:
         """Bring the disk to the plan; False when somebody changed it in between."""
         self._git.write(list(plan.blobs.values()))
         blobs = self._contents.read_all(step.new for step in plan.steps if step.new)
+        unsettled, self._unsettled = self._unsettled, True
         applied: Applied = apply(
             self._vault,
-            self._git.folder / "nightdesk-trash",
             plan.steps,
             blobs,
             lambda: self._crash("during_apply"),
         )
+        self._unsettled = unsettled
         self._crash("after_apply")
         progress.pulled.update(dict.fromkeys(applied.paths))
         self._unwritten.add(applied.unwritable, applied.stale)
@@ -610,6 +630,7 @@ class Engine:
             self._refused.remember(changes, error.what, passing=push.passing)
             raise error
         if push.outcome is not PushOutcome.ACCEPTED:
+            progress.lost = push.locked
             return False
         self._crash("after_push")
         if changes:
@@ -627,7 +648,7 @@ class Engine:
             return
         self._git.update_refs((BASE, commit))
         self._base = commit
-        step_along(self._git, commit)
+        self._in_step = step_along(self._git, commit)
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None
