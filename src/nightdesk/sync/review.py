@@ -44,6 +44,9 @@ def undo_trespass(
     """
     reviewed = Reviewed(dict(tip))
     reviewed.refusals += [Refusal(printable(path), why) for path, why in verdict.alien.items()]
+    for path in verdict.alien:
+        if path in base and path not in tip:
+            reviewed.theirs[path] = base[path]  # a note made a link or a program is no removal
     for path, reason in verdict.trespass.items():
         entry = tip.get(path)
         if entry == ours.get(path) or entry == base.get(path):
