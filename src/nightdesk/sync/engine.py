@@ -41,7 +41,7 @@ from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
-from nightdesk.sync.plan import MergePlan
+from nightdesk.sync.plan import MergePlan, Step, Verb
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
 from nightdesk.sync.secrets import Guard
@@ -277,6 +277,7 @@ class Engine:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
         base = self._commits.at(self._base)
+        self._write_again(base.vault)
         snapshot = self._scanner.scan(base.vault, full=full)
         progress.held_back = snapshot.held
         self._unwritten.settle(snapshot.entries, base.vault)
@@ -391,6 +392,17 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _write_again(self, base: PathMap) -> None:
+        """Try what could not be written before; what stood in its way may be gone."""
+        steps = [
+            Step(Verb.CREATE, path, new=base[path].oid)
+            for path in sorted(self._unwritten.reasons)
+            if path in base
+        ]
+        if steps:
+            blobs = self._contents.read_all(step.new for step in steps)
+            apply(self._vault, self._git.folder / "nightdesk-trash", steps, blobs)
 
     def _publish(
         self,
