@@ -108,6 +108,13 @@ class Desks(RuleBasedStateMachine):
         self.count("attack")
         self.world.attacker.do(*attack)
 
+    @rule(notes=st.lists(SMALL, min_size=1, max_size=3))
+    def phone(self, notes: list[int]) -> None:
+        """The person's other device, as far as the hub takes it."""
+        self.count("phone")
+        for a in notes:
+            self.world.attacker.do("phone", a)
+
     @rule(zone=st.sampled_from(["email", "email", "general"]))
     def mail(self, zone: str) -> None:
         self.count("mail")
