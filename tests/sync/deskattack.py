@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nightdesk.sync.gate import fault
 from nightdesk.sync.entries import Entry
+from nightdesk.sync.gate import fault
 
 if TYPE_CHECKING:
     from deskworld import World
@@ -40,8 +40,10 @@ class Attacker:
         """One deed, if the hub can be reached and holds something to do it with."""
         world = self.world
         tip = world.tip()
-        if world.partitioned or not tip or not all(
-            world.hub.contains(tip, world.base(role)) for role in world.sides
+        if (
+            world.partitioned
+            or not tip
+            or not all(world.hub.contains(tip, world.base(role)) for role in world.sides)
         ):
             return  # (a commit on top of a hub that lacks ours would be true divergence)
         self.count += 1
@@ -75,7 +77,9 @@ class Attacker:
 
     # Kinds ---------------------------------------------------------------------------------
 
-    def put(self, flat: dict[str, tuple[str, str]], path: str, data: bytes, mode: str = "100644") -> None:
+    def put(
+        self, flat: dict[str, tuple[str, str]], path: str, data: bytes, mode: str = "100644"
+    ) -> None:
         flat[path] = (mode, self.world.hub.put("blob", data))
 
     def text(self, name: str = "") -> bytes:
@@ -94,7 +98,9 @@ class Attacker:
         return self.shift(flat, a, ("Pending_Approval/", "Approved/"), "Rejected")
 
     def forged_done(self, flat: dict[str, tuple[str, str]], a: int) -> bool:
-        return self.shift(flat, a, ("Needs_Action/", "In_Progress/", "Pending_Approval/"), "Done/2026-11")
+        return self.shift(
+            flat, a, ("Needs_Action/", "In_Progress/", "Pending_Approval/"), "Done/2026-11"
+        )
 
     def shift(
         self, flat: dict[str, tuple[str, str]], a: int, start: str | tuple[str, ...], folder: str
@@ -150,7 +156,12 @@ class Attacker:
         self.put(flat, path, b"../outside/secret.md", "120000")
 
     def dot(self, flat: dict[str, tuple[str, str]], a: int) -> None:
-        paths = (".obsidian/plugins/x/main.md", "Notes/.hidden.md", ".nightdesk-x.md", ".trash/a.md")
+        paths = (
+            ".obsidian/plugins/x/main.md",
+            "Notes/.hidden.md",
+            ".nightdesk-x.md",
+            ".trash/a.md",
+        )
         self.put(flat, paths[a % 4], self.text())
 
     def twin(self, flat: dict[str, tuple[str, str]], a: int) -> bool:
@@ -163,7 +174,9 @@ class Attacker:
     def id_taken(self, flat: dict[str, tuple[str, str]], a: int) -> bool:
         path = self.some(flat, a, "Pending_Approval/", "Needs_Action/", "In_Progress/", "Approved/")
         name = path.rpartition("/")[2].removesuffix(".md")
-        folder = ("Needs_Action/email", "In_Progress/cloud", "Done/2026-11", "Pending_Approval")[a % 4]
+        folder = ("Needs_Action/email", "In_Progress/cloud", "Done/2026-11", "Pending_Approval")[
+            a % 4
+        ]
         self.put(flat, f"{folder}/other{a}.md", self.text(name or "x"))
         return bool(path)
 
@@ -200,7 +213,9 @@ class Attacker:
 
     def swap_ids(self, flat: dict[str, tuple[str, str]], a: int) -> bool:
         """Two notes of the state folders change their texts, and so their ids."""
-        one, two = (self.some(flat, n, "Pending_", "Needs_", "In_", "Approved/") for n in (a, a + 1))
+        one, two = (
+            self.some(flat, n, "Pending_", "Needs_", "In_", "Approved/") for n in (a, a + 1)
+        )
         if one:
             flat[one], flat[two] = flat[two], flat[one]
         return bool(one)

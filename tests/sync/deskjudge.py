@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deskattack import is_alien
-from gitinside import Flat, Repository
+from gitfiles import Flat, Repository
 
 from nightdesk.policy import Role
 from nightdesk.sync import gate

@@ -27,7 +27,7 @@ PLACES = (
 STATES = ("Needs_Action", "In_Progress", "Pending_Approval", "Approved", "Rejected", "Done")
 DEEDS = (
     "save", "type", "obsidian", "move", "approve", "rename", "delete", "copy", "secret",
-    "zone", "swap", "reject",
+    "zone", "swap", "reject", "withdraw",
 )  # fmt: skip
 
 
@@ -95,11 +95,13 @@ class Person:
         if b % 4 == 0:
             text = re.sub(r'"([\w-]+)"', r"\1", text)
         if b % 4 == 1:
-            text = re.sub(r'^(\w+): \[(.*)\]$', _block_list, text, flags=re.M)
+            text = re.sub(r"^(\w+): \[(.*)\]$", _block_list, text, flags=re.M)
         if b % 4 == 2:
             text = re.sub(r"^(id|zone): ([\w-]+)$", r"\1: '\2'", text, flags=re.M)
         if b % 4 == 3 or text == head.decode():
-            text = f"{text.removesuffix('---' + chr(10))}tags:\n  - {self.new()}\naliases: []\n---\n"
+            text = (
+                f"{text.removesuffix('---' + chr(10))}tags:\n  - {self.new()}\naliases: []\n---\n"
+            )
         return self.put(path, text.encode() + body)
 
     def move(self, a: int, b: int) -> bool:
@@ -115,6 +117,11 @@ class Person:
     def reject(self, a: int, b: int) -> bool:
         cards = self.files("Pending_Approval")
         return bool(cards) and self.carry(cards[a % len(cards)], "Rejected")
+
+    def withdraw(self, a: int, b: int) -> bool:
+        """Drag a card out of Approved/ again."""
+        cards = self.files("Approved")
+        return bool(cards) and self.carry(cards[a % len(cards)], "Pending_Approval/email")
 
     def rename(self, a: int, b: int) -> bool:
         """Rename a free note; Obsidian rewrites the links to it in the others."""
@@ -259,5 +266,3 @@ class Person:
 def _block_list(found: re.Match[str]) -> str:
     items = [item.strip().strip('"') for item in found.group(2).split(",")]
     return "\n".join([f"{found.group(1)}:", *(f"  - {item}" for item in items)])
-
-

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 from deskattack import Attacker
-from deskjudge import Judge
 from deskjournal import Executor
+from deskjudge import Judge
 from deskperson import Person
-from gitinside import GitInside, Repository
+from gitfiles import PACKED, Repository
+from gitinside import GitInside
 from twovaults import Desk, Side
 
 from nightdesk.errors import HubUnreachable
 from nightdesk.policy import Role
-from nightdesk.sync import process
 from nightdesk.sync.engine import CycleReport, Engine
 from nightdesk.sync.process import Result
 from nightdesk.sync.secrets import Guard
@@ -54,12 +54,15 @@ class Stage:
         self.inside = GitInside()
         self.real = real
         self.answer = ""
-        self.skew = {role: 0.0 for role in Role}
+        self.skew = dict.fromkeys(Role, 0.0)
         self.acting = Role.LOCAL
         self.now = float(int(time.time()))
         self.counts: Counter[str] = Counter()
         for name, module in list(sys.modules.items()):
-            if name.startswith("nightdesk.sync") and getattr(module, "run", None) is self.inside.real:
+            if (
+                name.startswith("nightdesk.sync")
+                and getattr(module, "run", None) is self.inside.real
+            ):
                 monkeypatch.setattr(module, "run", self.run)
         for name in ("engine", "claiming"):
             module = sys.modules[f"nightdesk.sync.{name}"]
@@ -96,7 +99,8 @@ class Stage:
         shutil.copytree(self.root / "template", self.root / "desk", symlinks=True)
         self.inside.cache.clear()
         self.inside.indexes.clear()
-        self.skew = {role: 0.0 for role in Role}
+        PACKED.clear()
+        self.skew = dict.fromkeys(Role, 0.0)
         self.answer = ""
         return self.desk
 
@@ -307,6 +311,15 @@ class World:
         if tasks and move(task := tasks[pick % len(tasks)], vault / "Done/2026-11" / task.name):
             self.did(f"cloud-done {task.name}")
 
+    def errand(self, pick: int) -> None:
+        """Mail, claim, draft, and both sides see it."""
+        self.mail("email")
+        self.cycle(Role.CLOUD)
+        self.claim(Role.CLOUD, 4)
+        self.draft(pick)
+        self.cycle(Role.CLOUD)
+        self.cycle(Role.LOCAL)
+
     # Troubles -----------------------------------------------------------------------------
 
     def part(self) -> None:
@@ -373,7 +386,7 @@ class World:
     def finish(self) -> None:
         """Troubles stop, credentials are taken out of the notes, and all must come to rest."""
         self.heal()
-        self.stage.skew = {role: 0.0 for role in Role}
+        self.stage.skew = dict.fromkeys(Role, 0.0)
         self.tick()
         self.person.clean()
         self.stage.counts[f"rounds to rest: {self.quiet()}"] += 1

@@ -24,8 +24,8 @@ from nightdesk.policy import Role
 
 FUZZ = os.environ.get("NIGHTDESK_FUZZ", "")
 EXAMPLES, STEPS = (int(number) for number in (FUZZ or "500,32").split(","))
-REAL_EXAMPLES, REAL_STEPS = max(8, EXAMPLES // 50), STEPS
-LEAST_STEPS = 30
+REAL_EXAMPLES = max(3, EXAMPLES // 100)
+LEAST_STEPS = min(30, STEPS)
 
 ROLES = st.sampled_from(list(Role))
 SMALL = st.integers(0, 11)
@@ -87,26 +87,27 @@ class Desks(RuleBasedStateMachine):
         self.count("answer_lost")
         self.world.cycle(role, answer="lost after" if after else "lost before")
 
-    @rule(deed=DEED)
-    def person(self, deed: tuple[str, int, int]) -> None:
+    @rule(deeds=st.lists(DEED, min_size=1, max_size=4))
+    def person(self, deeds: list[tuple[str, int, int]]) -> None:
         self.count("person")
-        self.world.person.do(*deed)
-
-    @rule(deeds=st.lists(DEED, min_size=2, max_size=4))
-    def busy_person(self, deeds: list[tuple[str, int, int]]) -> None:
-        self.count("busy_person")
         for deed in deeds:
             self.world.person.do(*deed)
 
-    @rule(a=SMALL)
-    def approval(self, a: int) -> None:
+    @rule(a=SMALL, back=st.booleans())
+    def approval(self, a: int, back: bool) -> None:
+        """The person approves a card, and perhaps has second thoughts."""
         self.count("approval")
+        if not self.world.person.files("Pending_Approval"):
+            self.world.errand(a)
         self.world.person.do("approve", a, 0)
+        if back:
+            self.world.person.do("withdraw", a, 0)
 
-    @rule(attack=ATTACK)
-    def attack(self, attack: tuple[str, int]) -> None:
+    @rule(attacks=st.lists(ATTACK, min_size=1, max_size=3))
+    def attack(self, attacks: list[tuple[str, int]]) -> None:
         self.count("attack")
-        self.world.attacker.do(*attack)
+        for attack in attacks:
+            self.world.attacker.do(*attack)
 
     @rule(notes=st.lists(SMALL, min_size=1, max_size=3))
     def phone(self, notes: list[int]) -> None:
@@ -135,13 +136,7 @@ class Desks(RuleBasedStateMachine):
     def desk_work(self, pick: int) -> None:
         """A whole errand of the desk: mail, claim, draft, and both sides see it."""
         self.count("desk_work")
-        world = self.world
-        world.mail("email")
-        world.cycle(Role.CLOUD)
-        world.claim(Role.CLOUD, 4)
-        world.draft(pick)
-        world.cycle(Role.CLOUD)
-        world.cycle(Role.LOCAL)
+        self.world.errand(pick)
 
     @rule(pick=SMALL, finish=st.booleans())
     def cloud_work(self, pick: int, finish: bool) -> None:
@@ -215,10 +210,14 @@ def told(counts: Counter[str]) -> str:
 @pytest.mark.timeout(0)
 def test_the_two_desks(stage_of: Callable[[bool], Stage]) -> None:
     stage = stage_of(False)
-    play(stage, EXAMPLES, STEPS)
+    play(stage, EXAMPLES + EXAMPLES // 3, STEPS)  # some end early, and do not count
     print(told(stage.counts))
-    assert stage.counts["long examples"] >= 0.9 * EXAMPLES
-    rules = {f"rule:{name}" for name, made in vars(Desks).items() if hasattr(made, "hypothesis_stateful_rule")}
+    assert stage.counts["long examples"] >= EXAMPLES
+    rules = {
+        f"rule:{name}"
+        for name, made in vars(Desks).items()
+        if hasattr(made, "hypothesis_stateful_rule")
+    }
     attacks = {f"attack-{kind}" for kind in deskattack.KINDS}
     missing = (rules | attacks | set(deskperson.DEEDS)) - stage.counts.keys()
     assert not missing, f"never reached: {missing}"
@@ -227,5 +226,5 @@ def test_the_two_desks(stage_of: Callable[[bool], Stage]) -> None:
 @pytest.mark.timeout(0)
 def test_the_two_desks_with_the_real_git(stage_of: Callable[[bool], Stage]) -> None:
     stage = stage_of(True)
-    play(stage, REAL_EXAMPLES, REAL_STEPS)
+    play(stage, REAL_EXAMPLES, STEPS)
     print(told(stage.counts))
