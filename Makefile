@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench race clean
+FUZZ ?= 10000,50
+
+.PHONY: help demo test fuzz check format bench race clean
 
 help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
+	@echo "make fuzz    the state machine of sync at length (FUZZ=examples,steps)"
 	@echo "make check   lint, format, types, import contracts"
 	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
@@ -18,6 +21,9 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev $(VENV)/.servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev
+	@NIGHTDESK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check --no-cache .

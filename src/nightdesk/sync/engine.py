@@ -542,7 +542,7 @@ class Engine:
         steps = self._unwritten.steps(base)
         if steps:
             blobs = self._contents.read_all(step.new for step in steps if step.new)
-            apply(self._vault, self._git.folder / "nightdesk-trash", steps, blobs)
+            apply(self._vault, steps, blobs)
 
     def _without_doubles(
         self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress

@@ -1,0 +1,58 @@
+"""What the state machine found, each written down as a plain test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twovaults import Desk
+
+
+@pytest.mark.parametrize("mode", ["120000", "100755", "160000"])
+def test_a_note_that_is_made_a_link_in_the_hub_is_not_removed_here(desk: Desk, mode: str) -> None:
+    """The entry can never be part of the vault; that made the note look removed."""
+    paths = ["Handbook.md", "Notes/n.md", "Pending_Approval/email/c.md"]
+    desk.local.write("Notes/n.md", "a note\n")
+    desk.local.write("Pending_Approval/email/c.md", '---\nid: "c"\n---\na card\n')
+    desk.settle()
+    before = desk.local.files()
+    objects = [desk.git("rev-parse", f"main:{path}").strip() for path in paths]
+    if mode == "160000":
+        objects = [desk.git("rev-parse", "main").strip()] * 3
+    change_in_hub(desk, *(f"{mode},{o},{p}" for o, p in zip(objects, paths, strict=True)))
+    report = desk.local.sync()
+    assert desk.local.files() == before
+    assert [refusal.path for refusal in report.refused] == paths
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files() == before
+    assert all(desk.git("ls-tree", "main", path).startswith("100644 ") for path in paths)
+
+
+def test_what_found_no_room_is_written_when_there_is_room(desk: Desk) -> None:
+    """A folder stood in the way, and when it was empty nobody looked again."""
+    desk.settle()
+    desk.local.write("Notes/n.md/bill.md", "---\nzone: payments\n---\nit stays here\n")
+    desk.cloud.write("Notes/n.md", "from the cloud\n")
+    desk.cloud.sync()
+    report = desk.local.sync()
+    assert [refusal.path for refusal in report.refused] == ["Notes/n.md"]
+    desk.local.close()
+    (desk.local.vault / "Notes/n.md/bill.md").unlink()
+    report = desk.local.sync()
+    assert desk.local.read("Notes/n.md") == b"from the cloud\n"
+    assert report.refused == ()
+    desk.settle()
+    assert desk.cloud.read("Notes/n.md") == b"from the cloud\n"
+
+
+def change_in_hub(desk: Desk, *entries: str) -> None:
+    """Commit "mode,oid,path" entries on the hub's tip, with plain git."""
+    index = str(desk.root / "attack-index")
+    Path(index).unlink(missing_ok=True)
+    git = ["-c", "core.bare=true"]
+    script = " && ".join([
+        f"export GIT_INDEX_FILE={index}", "git read-tree main",
+        *(f"git update-index --add --cacheinfo '{entry}'" for entry in entries),
+        "git update-ref refs/heads/main $(git commit-tree $(git write-tree) -p main -m x)",
+    ])  # fmt: skip
+    desk.git(*git, "-c", f"alias.attack=!{script}", "attack")
