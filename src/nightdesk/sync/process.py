@@ -128,7 +128,8 @@ def run(
         protocols: transports that this call may use: of `file`, `ssh`, `https`.
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
-        cancelled: asked a few times a second; when it says so, the deadline has come.
+        cancelled: asked a few times a second; when it says so, the deadline has come. Not asked
+            while there is input to be read.
 
     Raises:
         ConfigError: there is no git.
@@ -170,11 +171,13 @@ def _finish(
 ) -> Result:
     try:
         while True:
-            left = deadline - time.monotonic()
+            left = max(deadline - time.monotonic(), 0)
+            # `communicate` takes its input once, so a call that has some is not looked after.
+            patience = left if stdin else min(_LOOK_SECONDS, left)
             try:
-                out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
+                out, err = process.communicate(stdin, timeout=patience)
             except subprocess.TimeoutExpired:
-                if left > 0 and not cancelled():
+                if not stdin and left > 0 and not cancelled():
                     continue
                 out, err = _end(process)
                 return Result(process.returncode, out, err.decode("utf-8", "replace"), True)
