@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from nightdesk.config import SyncSettings
@@ -31,7 +31,7 @@ from nightdesk.sync.clone import (
 )
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
-from nightdesk.sync.entries import Commit, Entry, PathMap, Refusal, printable
+from nightdesk.sync.entries import Commit, Entry, Refusal, printable
 from nightdesk.sync.founding import create_root, join
 from nightdesk.sync.gate import judge
 from nightdesk.sync.git import Git, PushOutcome, refused
@@ -40,13 +40,13 @@ from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
-from nightdesk.sync.pairing import is_state_note
+from nightdesk.sync.pathmaps import Paths, changes_between
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.review import CardReview, Renderer, Reviewed, drop_twins, undo_trespass
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.snapshot import Scanner, Snapshot
-from nightdesk.sync.trees import Trees, changes_between
+from nightdesk.sync.trees import Trees
 from nightdesk.vault import claims
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
@@ -56,6 +56,12 @@ PUSHED = "refs/nightdesk/pushed"
 
 LOCK = "sync.lock"
 ATTEMPTS = 12
+CALM_SECONDS = 2.0
+"""So long after the last commit the person's own git is brought into step..."""
+UNCALM_SECONDS = 60.0
+"""...and so long after the first that it lags behind, calm or not."""
+WALK_SHARE = 0.005
+"""The part of the time that may go into listing the whole vault behind a watcher's back."""
 STRIKES = 3
 """A path that was in the way so often in one cycle is set aside and reported."""
 
@@ -119,8 +125,11 @@ class Engine:
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
-        self._tip: PathMap = {}
+        self._tip: Paths[Entry] = Paths()
         self._last_full = 0.0
+        self._take: Callable[[], frozenset[str] | None] | None = None
+        self._next_walk = 0.0
+        self._moved_at: tuple[float, float] | None = None
 
     def open(self) -> None:
         """Take the vault's lock and check the clone.
@@ -146,12 +155,14 @@ class Engine:
                     where=str(self._vault),
                 )
             git = self._git
-            self._trees = Trees(git, self._state / "index")
+            self._trees = Trees(git)
             self._hub = Hub(git, self._agent)
             self._commits = Commits(git)
             self._contents = Contents(git)
             self._history = History(git, self._trees)
-            self._scanner = Scanner(self._vault, git, self._guard, self._withhold)
+            self._scanner = Scanner(
+                self._vault, git, self._guard, self._withhold, self._contents.note
+            )
             self._cards = (
                 CardReview(git, self._contents, self._incoming) if self._incoming else None
             )
@@ -162,9 +173,30 @@ class Engine:
             self._open = opening.pop_all()
 
     def close(self) -> None:
-        """Give the locks back."""
+        """Give the locks back, with the person's own git in step."""
         with self._one_at_a_time:
+            self._take = None
+            if self._moved_at:
+                self._step_along()
             self._open.close()
+
+    def watched(self, take: Callable[[], frozenset[str] | None]) -> None:
+        """Look only at what a watcher tells, from the next cycle on.
+
+        Args:
+            take: the paths that changed since it was last called, and None where the watcher
+                cannot tell: then the whole vault is listed, as it is without a watcher. They
+                are hints; a lost one is found by the next full scan, or earlier.
+        """
+        with self._one_at_a_time:
+            self._take = take
+            self._next_walk = 0.0
+
+    def due(self) -> float | None:
+        """Seconds until a cycle has something to do by itself; None where nothing is left."""
+        if not self._moved_at:
+            return None
+        return max(0.0, self._step_at() - time.monotonic())
 
     def interrupt(self) -> None:
         """End every talk with the hub at once, now and until the next `open`.
@@ -201,6 +233,8 @@ class Engine:
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            if self._moved_at and time.monotonic() >= self._step_at():
+                self._step_along()
             return progress.report(self._base)
 
     def claim(self, paths: Sequence[str]) -> list[str]:
@@ -233,6 +267,7 @@ class Engine:
                     entries_at=lambda commit: self._commits.at(commit).vault,
                     may_claim_on=self._may_claim_on,
                 )
+                self._scanner.look_again([*moves, *moves.values()])
                 for path in moves:
                     moved = claims.claim(self._vault, path, self._agent)
                     if moved:
@@ -266,9 +301,8 @@ class Engine:
             name: file name, with `.md`.
         """
         with self._one_at_a_time:
-            for path, entry in self._tip.items():
-                if path.endswith(f"/{name}") and is_state_note(path):
-                    return path, self._contents.read(entry.oid)
+            for path in self._contents.named(self._tip, name):
+                return path, self._contents.read(self._tip[path].oid)
         return None
 
     # One attempt ------------------------------------------------------------------------
@@ -277,11 +311,11 @@ class Engine:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
         base = self._commits.at(self._base)
-        snapshot = self._scanner.scan(base.vault, full=full)
-        progress.held_back = snapshot.held
+        snapshot = self._look(base, full=full)
+        progress.held_back = list(snapshot.held)
         self._unwritten.settle(snapshot.entries, base.vault)
-        seen = {**snapshot.entries, **snapshot.waiting}
-        self._history.keep(self._base, base.vault, seen)
+        self._contents.learn(base.vault)
+        self._history.keep(self._base, base.vault, snapshot.entries.updated(snapshot.waiting))
         self._crash("after_snapshot")
         progress.offline = ""
         try:
@@ -323,6 +357,18 @@ class Engine:
             )
         return done
 
+    def _look(self, base: Listing, *, full: bool) -> Snapshot:
+        """Look at the disk: where the watcher points, or everywhere when it cannot tell."""
+        changed = self._take() if self._take else None
+        start = time.monotonic()
+        if full or start > self._next_walk:
+            changed = None
+        snapshot = self._scanner.scan(base.vault, full=full, changed=changed)
+        if changed is None:
+            now = time.monotonic()
+            self._next_walk = now + max(30.0, (now - start) / WALK_SHARE)
+        return snapshot
+
     def _review(
         self, snapshot: Snapshot, base: Listing, tip: Listing, commits: Sequence[Commit]
     ) -> tuple[Shown, Reviewed]:
@@ -330,7 +376,15 @@ class Engine:
         verdict = judge([c for c in commits if c.oid != ours_known], self._role)
         if commits or snapshot.waiting:
             self._contents.learn(base.vault, tip.vault, snapshot.entries, snapshot.waiting)
-        shown = show(snapshot, base.vault, tip.vault, self._contents.ident, self._unwritten.reasons)
+        shown = show(
+            snapshot,
+            base.vault,
+            tip.vault,
+            self._contents.ident,
+            self._contents.find,
+            self._contents.named,
+            self._unwritten.reasons,
+        )
         reviewed = undo_trespass(verdict, base.vault, shown.ours, tip.vault, self._contents)
         if self._role is Role.LOCAL:
             drop_twins(base.vault, shown.ours, reviewed, self._contents)
@@ -346,22 +400,24 @@ class Engine:
         reviewed: Reviewed,
         commits: Sequence[Commit],
     ) -> MergePlan:
-        if shown.ours == base.vault and reviewed.theirs == base.vault:
+        theirs = reviewed.theirs.done()
+        if shown.ours == base.vault and theirs == base.vault:
             return MergePlan(base.vault)
-        self._contents.learn(base.vault, shown.ours, reviewed.theirs)
+        self._contents.learn(base.vault, shown.ours, theirs)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
             read=self._contents.read,
             merge_text=self._git.merge_text,
-            ours_time=lambda path: snapshot.times.get(path, 0.0),
+            ours_time=snapshot.time_of,
             theirs_time=lambda path: times.get(path, 0.0),
             now=time.time(),
+            find=self._contents.find,
         )
         return merge(
             base.vault,
             shown.ours,
-            reviewed.theirs,
+            theirs,
             ours_is=self._role,
             know=know,
             frozen=shown.frozen,
@@ -373,6 +429,8 @@ class Engine:
         """Bring the disk to the plan; False when somebody changed it in between."""
         self._git.write(list(plan.blobs.values()))
         blobs = self._contents.read_all(step.new for step in plan.steps if step.new)
+        # The disk is about to change: whatever becomes of it, the next scan looks.
+        self._scanner.look_again(p for s in plan.steps for p in (s.path, s.target) if p)
         applied: Applied = apply(
             self._vault,
             self._git.folder / "nightdesk-trash",
@@ -383,6 +441,7 @@ class Engine:
         self._crash("after_apply")
         progress.pulled.update(dict.fromkeys(applied.paths))
         self._unwritten.add(applied.unwritable)
+        self._scanner.look_again(path.rpartition("/")[0] for path in applied.disturbed)
         for path in applied.disturbed:
             progress.strikes[path] = progress.strikes.get(path, 0) + 1
         in_the_way = {p for p in applied.disturbed if progress.strikes[p] >= STRIKES}
@@ -421,9 +480,9 @@ class Engine:
             return False
         self._crash("after_push")
         if changes:
-            alien = {p: e for p, e in listing.alien.items() if changes.get(p, e) is not None}
-            self._commits.learn(commit, Listing(plan.tree, alien))
-            self._trees.stands_at(commit)
+            gone = [path for path, entry in changes.items() if entry is None]
+            alien = listing.alien.updated(dict.fromkeys(gone))
+            self._commits.learn(commit, Listing(Paths.of(plan.tree), alien))
             self._refused.forget()
         progress.pushed.update(dict.fromkeys(changes))
         self._move_base(commit)
@@ -435,7 +494,20 @@ class Engine:
             return
         self._git.update_refs((BASE, commit))
         self._base = commit
-        step_along(self._git, commit)
+        now = time.monotonic()
+        self._moved_at = (self._moved_at[0] if self._moved_at else now, now)
+
+    def _step_at(self) -> float:
+        """When the person's own git is to be brought into step; it costs what the vault holds."""
+        assert self._moved_at is not None
+        first, last = self._moved_at
+        return min(first + UNCALM_SECONDS, last + CALM_SECONDS)
+
+    def _step_along(self) -> None:
+        assert self._base is not None
+        self._moved_at = None
+        with suppress(NightdeskError, OSError):  # sync rests on nothing of it
+            step_along(self._git, self._base)
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None

@@ -62,7 +62,7 @@ def create_root(vault: Path, hub: str, state: Path, agent: str, template: Path) 
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent)
+        root = _root_commit(git, agent)
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -165,9 +165,9 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str) -> str:
+def _root_commit(git: Git, agent: str) -> str:
     snapshot = Scanner(git.vault, git, Guard(role=Role.LOCAL)).scan({}, full=True)
-    tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
+    tree = Trees(git).write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))
     return root

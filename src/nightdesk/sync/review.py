@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from nightdesk.sync.entries import Entry, PathMap, Refusal, entry_of, printable
 from nightdesk.sync.gate import Verdict
 from nightdesk.sync.git import Git
 from nightdesk.sync.pairing import is_state_note
+from nightdesk.sync.pathmaps import Draft, Paths, changes_between
 from nightdesk.vault.layout import Folder
 
 Renderer: TypeAlias = Callable[[str, bytes], bytes | None]
@@ -20,14 +21,14 @@ It is asked again for the same card when a run was killed before the card was on
 """
 
 _PENDING = f"{Folder.PENDING}/"
-_BEFORE_THE_PERSON = (_PENDING, f"{Folder.APPROVED}/", f"{Folder.REJECTED}/")
+_BEFORE_THE_PERSON = (Folder.PENDING, Folder.APPROVED, Folder.REJECTED)
 
 
 @dataclass(slots=True)
 class Reviewed:
     """The hub's side as the merge may see it, and what was refused of it."""
 
-    theirs: dict[str, Entry]
+    theirs: Draft[Entry]
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -42,7 +43,7 @@ def undo_trespass(
     Args:
         base, ours, tip: paths that can be part of the vault.
     """
-    reviewed = Reviewed(dict(tip))
+    reviewed = Reviewed(Draft(tip))
     reviewed.refusals += [Refusal(printable(path), why) for path, why in verdict.alien.items()]
     for path, reason in verdict.trespass.items():
         entry = tip.get(path)
@@ -67,16 +68,17 @@ def drop_twins(base: PathMap, ours: PathMap, reviewed: Reviewed, contents: Conte
     """
     new = [
         path
-        for path, entry in reviewed.theirs.items() - base.items()
-        if is_state_note(path) and path not in ours
+        for path, entry in changes_between(base, reviewed.theirs).items()
+        if entry and is_state_note(path) and path not in ours
     ]
     if not new:
         return
     cards = {
         contents.ident(path, entry)[0]: path
-        for side in (base, ours)
-        for path, entry in side.items()
-        if path.startswith(_BEFORE_THE_PERSON) and is_state_note(path)
+        for side in map(Paths.of, (base, ours))
+        for folder in _BEFORE_THE_PERSON
+        for path, entry in side.below(folder)
+        if is_state_note(path)
     }
     for path in sorted(new):
         name = contents.ident(path, reviewed.theirs[path])[0]
@@ -91,15 +93,13 @@ def drop_twins(base: PathMap, ours: PathMap, reviewed: Reviewed, contents: Conte
 
 
 def _back_home(
-    path: str, entry: Entry, base: PathMap, theirs: dict[str, Entry], contents: Contents
+    path: str, entry: Entry, base: PathMap, theirs: Draft[Entry], contents: Contents
 ) -> None:
     name = contents.ident(path, entry)[0]
-    if any(is_state_note(p) and contents.ident(p, e)[0] == name for p, e in theirs.items()):
+    if contents.find(theirs.done(), [name])[name]:
         return
-    for home, was in base.items():
-        if is_state_note(home) and contents.ident(home, was)[0] == name:
-            theirs[home] = was
-            return
+    for home in contents.find(base, [name])[name][:1]:
+        theirs[home] = base[home]
 
 
 class CardReview:
@@ -115,14 +115,15 @@ class CardReview:
         """Replace new cards in `Pending_Approval/` by what the renderer made of them."""
         new = [
             path
-            for path, entry in reviewed.theirs.items() - base.items()
-            if path.startswith(_PENDING) and is_state_note(path) and path not in base
+            for path, entry in changes_between(base, reviewed.theirs).items()
+            if entry and path.startswith(_PENDING) and is_state_note(path) and path not in base
         ]
         if not new:
             return
-        here = self._ids(ours)
-        before = self._ids(base)
-        there = self._ids({p: e for p, e in reviewed.theirs.items() if p not in new})
+        names = {self._contents.ident(path, reviewed.theirs[path])[0] for path in new}
+        here = self._ids(ours, names)
+        before = self._ids(base, names)
+        there = self._ids(reviewed.theirs.done().updated(dict.fromkeys(new)), names)
         for path in sorted(new):
             entry = reviewed.theirs[path]
             name = self._contents.ident(path, entry)[0]
@@ -156,5 +157,6 @@ class CardReview:
             Refusal(printable(path), "the card was refused; the reason stands in the journal")
         )
 
-    def _ids(self, side: PathMap) -> dict[str, Entry]:
-        return {self._contents.ident(p, e)[0]: e for p, e in side.items() if is_state_note(p)}
+    def _ids(self, side: PathMap, names: Collection[str]) -> dict[str, Entry]:
+        found = self._contents.find(side, names)
+        return {name: side[paths[-1]] for name, paths in found.items() if paths}
