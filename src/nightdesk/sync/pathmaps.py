@@ -37,16 +37,16 @@ class Paths(Mapping[str, V]):
 
     def below(self, folder: str) -> Iterator[tuple[str, V]]:
         """Every path below a folder with its value; "" means all of them."""
-        node = self._node(folder)
+        node = self._node(folder.split("/") if folder else ())
         return node._walk(f"{folder}/" if folder else "") if node else iter(())
 
     def has_folder(self, path: str) -> bool:
         """Whether any path lies below this one."""
-        return self._node(path) is not None
+        return self._node(path.split("/")) is not None
 
     def __getitem__(self, path: str) -> V:
-        folder, _, name = path.rpartition("/")
-        node = self._node(folder) if folder or path[:1] == "/" else self
+        *folders, name = path.split("/")
+        node = self._node(folders)
         if node is None or name not in node._files:
             raise KeyError(path)
         return node._files[name]
@@ -64,10 +64,13 @@ class Paths(Mapping[str, V]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def _node(self, folder: str) -> Paths[V] | None:
-        node: Paths[V] | None = self
-        for part in folder.split("/") if folder else ():
-            node = node._folders.get(part) if node else None
+    def _node(self, folders: Iterable[str]) -> Paths[V] | None:
+        node = self
+        for name in folders:
+            inner = node._folders.get(name)
+            if inner is None:
+                return None
+            node = inner
         return node
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, V]]:
@@ -85,18 +88,17 @@ class Paths(Mapping[str, V]):
                 below.setdefault(name, []).append((rest, value))
             elif self._files.get(name) != value:
                 here[name] = value
-        inner = {
-            name: folder
-            for name, inside in below.items()
-            if (folder := (self._folders.get(name) or Paths[V]())._updated(inside))
-            is not self._folders.get(name)
-        }
+        inner: dict[str, Paths[V] | None] = {}
+        for name, inside in below.items():
+            old = self._folders.get(name)
+            folder = (old or Paths[V]())._updated(inside)
+            if folder is not old and (old or len(folder)):
+                inner[name] = folder if len(folder) else None
         if not here and not inner:
             return self
         new = Paths[V]()
         new._files = _with(self._files, here)
-        folders = _with(self._folders, inner)
-        new._folders = {n: f for n, f in folders.items() if len(f)} if inner else self._folders
+        new._folders = _with(self._folders, inner)
         new._count = len(new._files) + sum(map(len, new._folders.values()))
         return new
 

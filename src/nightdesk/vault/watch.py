@@ -26,6 +26,11 @@ from nightdesk.errors import VaultUnavailable
 # watchdog tells, at great length, of a race that it handles: a new folder is met twice.
 warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
 
+# ... and of a race when a watcher stops.
+logging.getLogger("watchdog.observers.inotify").addFilter(
+    lambda record: "thread is inactive" not in record.getMessage()
+)
+
 _CHANGES = frozenset({"created", "modified", "moved", "deleted"})
 _TRACES = _CHANGES | {"attrib", "closed"}
 """What may tell of a change, also one that wakes nobody: a permission, a write through memory."""
