@@ -463,6 +463,7 @@ def test_the_users_own_git_stays_usable_and_is_never_in_the_way(desk: Desk) -> N
     desk.local.write("Notes/a.md", "a")
     desk.cloud.write("Updates/u.md", "u")
     desk.settle()
+    desk.local.calm()
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == ""
     index_lock = desk.local.vault / ".git/index.lock"
     index_lock.touch()
@@ -483,10 +484,12 @@ def test_the_users_own_git_stays_usable_and_is_never_in_the_way(desk: Desk) -> N
 def test_a_commit_that_the_person_made_is_kept(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.settle()
+    desk.local.calm()
     desk.local.write("Notes/a.md", "by hand")
     desk.git("commit", "-qam", "mine", cwd=desk.local.vault)
     mine = desk.git("rev-parse", "HEAD", cwd=desk.local.vault).strip()
     desk.local.sync()
+    desk.local.calm()
     assert desk.git("show", "main:Notes/a.md") == "by hand"
     kept = desk.git(
         "for-each-ref", "--format=%(objectname)", "refs/nightdesk/kept", cwd=desk.local.vault

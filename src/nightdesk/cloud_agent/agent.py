@@ -146,6 +146,8 @@ class CloudAgent:
         due = [self._desk.settings.hub.poll_seconds, self._next_beat - time.monotonic()]
         if self._watcher:
             due.append(self._next_mail - time.monotonic())
+        if (settled := self.engine.due()) is not None:
+            due.append(settled)
         return max(0.0, min(due))
 
     def _claim(self) -> None:

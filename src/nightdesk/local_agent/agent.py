@@ -140,6 +140,8 @@ class LocalAgent:
             self._show()
         if self._look_again is not None:
             pauses.append(self._look_again)
+        if (settled := self.engine.due()) is not None:
+            pauses.append(settled)
         return max(0.05, min(pauses))
 
     def _tell(self, report: PassReport) -> None:
