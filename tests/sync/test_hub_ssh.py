@@ -29,6 +29,7 @@ from nightdesk.sync.outside import create_bare, probe_hub
 from nightdesk.sync.process import run
 from nightdesk.vault.watch import Signal
 
+pytestmark = pytest.mark.timeout(300)
 SESSION = "Starting session: forced-command"
 TASK = "---\nid: t\ntype: task\nzone: email\n---\n# T\n"
 
