@@ -326,23 +326,6 @@ def test_what_cannot_sync_is_reported_and_the_rest_goes_on(desk: Desk) -> None:
     assert report.pushed == ("Notes/a.md",)
 
 
-def test_an_unreadable_file_or_folder_is_not_taken_for_a_removal(desk: Desk) -> None:
-    desk.local.write("Notes/a.md", "a")
-    desk.local.write("Deep/b.md", "b")
-    desk.settle()
-    (desk.local.vault / "Notes/a.md").chmod(0)
-    (desk.local.vault / "Deep").chmod(0)
-    try:
-        if os.access(desk.local.vault / "Notes/a.md", os.R_OK):
-            pytest.skip("this user (root) reads everything")
-        report = desk.local.sync(full=True)
-        assert {h.path for h in report.held_back} == {"Notes/a.md", "Deep"}
-        assert {"Notes/a.md", "Deep/b.md"} <= desk.hub_files()
-    finally:
-        (desk.local.vault / "Deep").chmod(0o755)
-        (desk.local.vault / "Notes/a.md").chmod(0o644)
-
-
 def test_a_note_replaced_by_a_link_keeps_its_place_in_the_hub(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.settle()
