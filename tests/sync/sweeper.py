@@ -107,7 +107,7 @@ def _act(run: dict[str, Any]) -> None:
     if run["command"] or run["call"] == "":
         _watch_git(run)
     if run["person"]:
-        _person(run["person"])
+        _person(run["person"], Path(where["scratch"], "typed"))
     engine = Engine(
         Path(where["vault"]), where["hub"], Path(where["state"]), Role.LOCAL, "local",
         SyncSettings(), incoming=lambda path, data: data.replace(b"raw", b"rendered"),
@@ -120,7 +120,7 @@ def _act(run: dict[str, Any]) -> None:
     engine.close()
 
 
-def _person(deed: str) -> None:
+def _person(deed: str, typed: Path) -> None:
     """Somebody saves a note between the last look at it and the swap."""
     from nightdesk.vault import unchanged
 
@@ -129,6 +129,7 @@ def _person(deed: str) -> None:
     def swapping(temporary: Path, path: Path) -> bool:
         unchanged.swap = swap
         path.write_bytes(b"typed just now: " + path.name.encode())
+        typed.write_bytes(path.read_bytes())
         done = swap(temporary, path)
         if deed == "saves and removes":
             path.unlink()
@@ -137,6 +138,8 @@ def _person(deed: str) -> None:
     def renaming(source: Path, target: Path) -> None:
         unchanged.rename_new = rename
         source.write_bytes(b"typed just now: " + source.name.encode())
+        with typed.open("ab") as file:
+            file.write(b"\n" + source.read_bytes())
         rename(source, target)
         if deed == "saves and removes":
             source.write_bytes(b"and made anew")

@@ -158,9 +158,7 @@ def _renew_index(git: Git, commit: str) -> bool:
     """
     index, ours = git.folder / "index", git.folder / "nightdesk-index"
     lock_file = git.folder / "index.lock"
-    with suppress(FileNotFoundError):
-        if lock_file.lstat().st_ino == ours.lstat().st_ino:
-            lock_file.unlink()
+    _give_lock_back(lock_file, ours)
     ours.unlink(missing_ok=True)
     if lock_file.exists():
         return False
@@ -175,6 +173,13 @@ def _renew_index(git: Git, commit: str) -> bool:
             os.link(ours, lock_file)
             lock_file.rename(index)
         except OSError:  # somebody has just begun to work, or the disk is full
+            _give_lock_back(lock_file, ours)
             renewed = False
     ours.unlink(missing_ok=True)
     return renewed
+
+
+def _give_lock_back(lock_file: Path, ours: Path) -> None:
+    with suppress(FileNotFoundError):
+        if lock_file.lstat().st_ino == ours.lstat().st_ino:
+            lock_file.unlink()
