@@ -54,6 +54,9 @@ __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 PUSHED = "refs/nightdesk/pushed"
 """The commit that we pushed last, or tried to: it is ours by its id, so the gate skips it."""
 
+BEGUN = "refs/nightdesk/begun"
+"""The hub's commit whose merge was last begun to be written to this disk."""
+
 LOCK = "sync.lock"
 ATTEMPTS = 12
 STRIKES = 3
@@ -302,6 +305,7 @@ class Engine:
         listing = self._commits.at(tip)
         self._tip = listing.vault
         commits = self._git.log(self._base, tip) if tip != self._base else []
+        base = self._as_far_as_written(base, snapshot)
         shown, reviewed = self._review(snapshot, base, listing, commits)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         plan = self._merge(snapshot, base, shown, reviewed, commits)
@@ -310,6 +314,8 @@ class Engine:
             changes.update({path: None for path in listing.alien if path not in plan.tree})
         self._deletions.check(plan.steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
+        if plan.steps:
+            self._git.update_refs((BEGUN, tip))
         if not self._apply(plan, progress):
             return False
         self._move_base(tip)
@@ -392,6 +398,28 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _as_far_as_written(self, base: Listing, snapshot: Snapshot) -> Listing:
+        """What both sides had in common, with what an unfinished run has written since.
+
+        Without this a note that a killed run had written, and that was then removed in the
+        hub, would look like a new one of this disk, and come back.
+        """
+        begun = self._git.resolve(BEGUN)
+        if begun is None or begun == self._base or self._base is None:
+            return base
+        if not self._git.is_ancestor(self._base, begun):
+            return base
+        written = self._commits.at(begun).vault
+        common = dict(base.vault)
+        for path in changes_between(base.vault, written):
+            if snapshot.entries.get(path) != written.get(path) or path in snapshot.occupied:
+                continue
+            if path in written:
+                common[path] = written[path]
+            else:
+                del common[path]
+        return Listing(common, base.alien)
 
     def _write_again(self, base: PathMap) -> None:
         """Try what could not be written before; what stood in its way may be gone."""
