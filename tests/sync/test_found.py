@@ -45,6 +45,39 @@ def test_what_found_no_room_is_written_when_there_is_room(desk: Desk) -> None:
     assert desk.cloud.read("Notes/n.md") == b"from the cloud\n"
 
 
+@pytest.mark.parametrize("point", ["during_apply", "after_apply"])
+def test_what_a_killed_run_wrote_does_not_come_back_when_it_is_removed(
+    desk: Desk, point: str
+) -> None:
+    """It was on the disk and not in the base: it looked like a new note of that disk."""
+
+    def dies(name: str) -> None:
+        passed.append(name)
+        if name == point and passed.count(name) == (2 if name == "during_apply" else 1):
+            raise KilledError
+
+    passed: list[str] = []
+    desk.settle()
+    desk.local.write("Notes/a.md", "a\n")
+    desk.local.write("Notes/b.md", "b\n")
+    desk.local.sync()
+    desk.cloud.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.cloud.sync()
+    assert desk.cloud.read("Notes/a.md") == b"a\n"
+    (desk.local.vault / "Notes/a.md").unlink()
+    desk.local.sync()
+    desk.cloud.open()
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files()
+    assert "Notes/a.md" not in desk.local.files()
+    assert "Notes/b.md" in desk.cloud.files()
+
+
+class KilledError(BaseException):
+    """The process dies here."""
+
+
 def change_in_hub(desk: Desk, *entries: str) -> None:
     """Commit "mode,oid,path" entries on the hub's tip, with plain git."""
     index = str(desk.root / "attack-index")

@@ -68,6 +68,9 @@ from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
+BEGUN = "refs/nightdesk/begun"
+"""The hub's commit whose merge was last begun to be written to this disk."""
+
 LOCK = "sync.lock"
 ATTEMPTS = 12
 ROUND_SECONDS = 900.0
@@ -156,6 +159,7 @@ class Engine:
         self._changed: Callable[[], frozenset[str] | None] | None = None
         self._next_walk = 0.0
         self._settled: str | None = None
+        self._begun: str | None = None
         self._moved_at: tuple[float, float] | None = None
 
     def open(self) -> None:
@@ -225,6 +229,7 @@ class Engine:
             now = time.monotonic()
             self._moved_at = None if step_along(git, self._base) else (now, now)
             self._settled = None
+            self._begun = git.resolve(BEGUN)
             self._upkeep = Upkeep(self._git, self._role)
             self._unsettled = True
             self._open = opening.pop_all()
@@ -452,6 +457,7 @@ class Engine:
         tip, line = found
         assert self._base is not None
         come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
+        base = self._as_far_as_written(base, snapshot)
         shown, reviewed = self._review(snapshot, base, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self._listing(tip)
@@ -462,6 +468,9 @@ class Engine:
         steps = [step for step in plan.steps if step.path not in progress.withdrawn]
         self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
+        if plan.steps and tip != self._begun:
+            self._git.update_refs((BEGUN, tip))
+            self._begun = tip
         if not self._apply(plan, progress, snapshot):
             return False
         self._move_base(tip)
@@ -649,6 +658,26 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _as_far_as_written(self, base: Listing, snapshot: Snapshot) -> Listing:
+        """What both sides had in common, with what an unfinished run has written since.
+
+        Without this a note that a killed run had written, and that was then removed in the
+        hub, would look like a new one of this disk, and come back.
+        """
+        begun = self._begun
+        if begun in (None, self._base) or self._base is None:
+            return base
+        if not self._git.is_ancestor(self._base, begun):
+            self._begun = None
+            return base
+        written = self._listing(begun).vault
+        common = {
+            path: entry
+            for path, entry in changes_between(base.vault, written).items()
+            if snapshot.entries.get(path) == entry and path not in snapshot.occupied
+        }
+        return Listing(base.vault.updated(common), base.alien)
 
     def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
         """Whether a merge made bytes, or put them at a path, that must not leave.
