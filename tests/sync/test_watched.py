@@ -236,3 +236,17 @@ def test_an_emptied_vault_is_no_deletion_for_the_watched_either(desk: Desk) -> N
         with pytest.raises(Exception, match="empty"):
             desk.local.sync()
     assert "Notes/n.md" in desk.hub_files()
+
+
+def test_the_disk_and_the_hub_share_their_maps_so_that_comparing_is_free(desk: Desk) -> None:
+    desk.local.write("Notes/n.md", "n\n")
+    desk.cloud.write("Updates/u.md", "u\n")
+    desk.settle()
+    for change in (NOTHING, frozenset({"Notes/n.md"})):
+        desk.local.engine.watched(lambda told=change: told)  # type: ignore[misc]
+        desk.local.write("Notes/n.md", f"{change}\n")
+        desk.cloud.write("Updates/u.md", f"{change}\n")
+        desk.settle()
+        desk.local.sync()
+        engine = desk.local.engine
+        assert engine._scanner._entries is engine._commits.at(engine._base).vault
