@@ -655,9 +655,10 @@ def test_no_note_from_the_hub_carries_a_waiting_card_away(desk: Desk, place: str
     card = '---\nid: "c"\nto: bob\n---\nhello\n'
     desk.local.write("Pending_Approval/email/renamed.md", card)
     desk.settle()
-    desk.seize_cloud()
-    desk.cloud.write(place, card.replace("bob", "mallory"))
-    desk.cloud.sync()
+    clone = desk.outsider()
+    (clone / place).parent.mkdir(parents=True, exist_ok=True)
+    (clone / place).write_text(card.replace("bob", "mallory"))
+    assert desk.push_as_cloud(clone).returncode == 0
     report = desk.local.sync()
     reasons = {r.path: r.reason for r in report.refused}
     assert "takes the id of Pending_Approval/email/renamed.md" in reasons[place]

@@ -182,6 +182,25 @@ def test_an_edit_that_no_event_told_of_is_not_overwritten(desk: Desk) -> None:
     assert desk.local.sync(full=True).pushed == ()
 
 
+def test_what_sync_itself_writes_needs_no_event(desk: Desk) -> None:
+    desk.cloud.write("Updates/n.md", "one\n")
+    desk.cloud.write("Updates/gone.md", "one\n")
+    desk.local.write("Needs_Action/general/t.md", '---\nid: "t"\n---\n')
+    desk.settle()
+    desk.local.engine.watched(lambda: NOTHING)
+    desk.local.sync()
+    desk.cloud.write("Updates/n.md", "two\n")
+    desk.cloud.write("Updates/new.md", "new\n")
+    (desk.cloud.vault / "Updates/gone.md").unlink()
+    desk.cloud.sync()
+    assert len(desk.local.sync().pulled) == 3
+    assert desk.local.engine.claim(["Needs_Action/general/t.md"])
+    assert not desk.local.sync().changed
+    assert not desk.local.sync(full=True).changed
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files()
+
+
 def test_a_late_event_is_in_time_for_the_next_cycle(desk: Desk) -> None:
     desk.settle()
     late: list[frozenset[str]] = [NOTHING, frozenset({"Notes/late.md"})]
@@ -217,3 +236,17 @@ def test_an_emptied_vault_is_no_deletion_for_the_watched_either(desk: Desk) -> N
         with pytest.raises(Exception, match="empty"):
             desk.local.sync()
     assert "Notes/n.md" in desk.hub_files()
+
+
+def test_the_disk_and_the_hub_share_their_maps_so_that_comparing_is_free(desk: Desk) -> None:
+    desk.local.write("Notes/n.md", "n\n")
+    desk.cloud.write("Updates/u.md", "u\n")
+    desk.settle()
+    for change in (NOTHING, frozenset({"Notes/n.md"})):
+        desk.local.engine.watched(lambda told=change: told)  # type: ignore[misc]
+        desk.local.write("Notes/n.md", f"{change}\n")
+        desk.cloud.write("Updates/u.md", f"{change}\n")
+        desk.settle()
+        desk.local.sync()
+        engine = desk.local.engine
+        assert engine._scanner._entries is engine._commits.at(engine._base).vault

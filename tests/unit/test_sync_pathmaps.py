@@ -47,6 +47,10 @@ def test_every_version_is_what_a_dict_would_be(steps: list[dict[str, int | None]
                 assert dict(paths.below(path)) == inside
                 assert paths.has_folder(path) == bool(inside)
         for other, dictionary in versions:
+            assert dict(paths.sharing(other)) == plain
+            assert len(paths.sharing(other)) == len(plain)
+            copy = Paths.of(plain).sharing(other)
+            assert (copy is other) == (plain == dictionary)
             assert (paths == other) == (plain == dictionary)
             turned = changes_between(paths, other)
             assert applied(plain, turned) == dictionary
@@ -70,6 +74,10 @@ def test_what_did_not_change_is_shared_and_not_looked_at() -> None:
     assert changes_between(start, end) == {"f7/7": -1, "new/x": 1}
     assert start != end
     assert Counted.looks < 20
+    copy = Paths.of({path: Counted(value) for path, value in many.items()}).sharing(end)
+    Counted.looks = 0
+    assert changes_between(copy, end) == {"f7/7": -1, "new/x": 1}
+    assert Counted.looks < 200
     assert start.updated({"f7/7": many["f7/7"], "not/there": None}) is start
 
 

@@ -35,6 +35,26 @@ class Paths(Mapping[str, V]):
         """This map with some paths set, or removed where the value is None."""
         return self._updated(changes.items()) if changes else self
 
+    def sharing(self, other: Paths[V]) -> Paths[V]:
+        """This map, with every folder that is equal in another map taken from there.
+
+        Two maps that came to be in different ways are compared once like this, at the cost of
+        the folders that they do not share yet, and cheaply ever after.
+        """
+        if self is other:
+            return other
+        new = Paths[V]()
+        new._files = other._files if self._files == other._files else self._files
+        new._folders = {
+            name: folder.sharing(theirs) if (theirs := other._folders.get(name)) else folder
+            for name, folder in self._folders.items()
+        }
+        new._count = self._count
+        same = new._files is other._files and len(new._folders) == len(other._folders)
+        if same and all(f is other._folders.get(name) for name, f in new._folders.items()):
+            return other
+        return new
+
     def below(self, folder: str) -> Iterator[tuple[str, V]]:
         """Every path below a folder with its value; "" means all of them."""
         node = self._node(folder.split("/") if folder else ())

@@ -134,6 +134,7 @@ class Scanner:
         if reread:
             self._ignore_file = None  # until all of it was read
         self._take_in(self._read_changed(found, base, reread=reread), gone)
+        self._entries = self._entries.sharing(Paths.of(base))
         self._ignore_file = ignore_file
         self._again.clear()
         self._everything = False

@@ -18,7 +18,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirAttribEvent,
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileAttribEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers import Observer
 
 from nightdesk.errors import VaultUnavailable
@@ -32,8 +45,14 @@ logging.getLogger("watchdog.observers.inotify").addFilter(
 )
 
 _CHANGES = frozenset({"created", "modified", "moved", "deleted"})
-_TRACES = _CHANGES | {"attrib", "closed"}
-"""What may tell of a change, also one that wakes nobody: a permission, a write through memory."""
+_TOLD: list[type[FileSystemEvent]] = [
+    FileCreatedEvent, FileModifiedEvent, FileMovedEvent, FileDeletedEvent,
+    DirCreatedEvent, DirMovedEvent, DirDeletedEvent,
+    FileAttribEvent, DirAttribEvent, FileClosedEvent,
+]  # fmt: skip
+"""What the kernel is asked to tell. Reading is not among it, so a scan of ours wakes nothing; a
+changed permission or a write through memory is, but wakes nobody. A folder is "modified" by any
+temporary file in it; its entries tell for themselves."""
 
 MOST_PATHS = 20_000
 """More changed paths than this are "anywhere"."""
@@ -109,17 +128,12 @@ class Watch(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog, in its own thread."""
         paths = [str(p) for p in (event.src_path, event.dest_path) if p]
-        if self._follow and event.event_type in _TRACES:
+        if self._follow:
             if event.event_type == "created" and self._cookie in paths:
                 self._cookie_seen.set()
-            elif event.event_type != "modified" or not event.is_directory:
+            else:
                 self._collect(event, paths)
-        # A folder is "modified" by any temporary file in it; its entries tell for themselves.
-        if event.event_type not in _CHANGES or (
-            event.is_directory and event.event_type == "modified"
-        ):
-            return
-        if any(not self._hidden(path) for path in paths):
+        if event.event_type in _CHANGES and any(not self._hidden(path) for path in paths):
             self.signal.set()
 
     def take(self) -> frozenset[str] | None:
@@ -198,7 +212,7 @@ class Watch(FileSystemEventHandler):
 
     def _schedule(self) -> None:
         for folder in self._folders:
-            self._observer.schedule(self, str(folder), recursive=True)
+            self._observer.schedule(self, str(folder), recursive=True, event_filter=_TOLD)
 
     def __enter__(self) -> Self:
         for folder in self._folders:
