@@ -28,6 +28,7 @@ def test_a_note_that_is_made_a_link_in_the_hub_is_not_removed_here(desk: Desk, m
     assert all(desk.git("ls-tree", "main", path).startswith("100644 ") for path in paths)
 
 
+@pytest.mark.second_device
 def test_what_found_no_room_is_written_when_there_is_room(desk: Desk) -> None:
     """A folder stood in the way, and when it was empty nobody looked again."""
     desk.settle()

@@ -457,8 +457,9 @@ class Engine:
         tip, line = found
         assert self._base is not None
         come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
+        theirs = base.vault.updated(come.changes)
         base = self._as_far_as_written(base, snapshot)
-        shown, reviewed = self._review(snapshot, base, tip, come)
+        shown, reviewed = self._review(snapshot, base, theirs, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self._listing(tip)
         plan = self._merge(snapshot, base, shown, reviewed, come.commits, progress)
@@ -533,10 +534,10 @@ class Engine:
         return snapshot
 
     def _review(
-        self, snapshot: Snapshot, base: Listing, tip: str, come: Incoming
+        self, snapshot: Snapshot, base: Listing, theirs: Paths[Entry], tip: str, come: Incoming
     ) -> tuple[Shown, Reviewed]:
         told = keep_evidence(self._git, self._state, come.findings)
-        self._tip = theirs = base.vault.updated(come.changes)
+        self._tip = theirs
         if self._role is Role.CLOUD:
             refused = [finding.path for finding in come.findings]
             self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
@@ -671,11 +672,17 @@ class Engine:
         if not self._git.is_ancestor(self._base, begun):
             self._begun = None
             return base
-        written = self._listing(begun).vault
+        here = snapshot.entries.get
+        changes = changes_between(base.vault, self._listing(begun).vault)
+        left = {base.vault[p] for p, e in changes.items() if e is None and p not in snapshot.seen}
         common = {
             path: entry
-            for path, entry in changes_between(base.vault, written).items()
-            if snapshot.entries.get(path) == entry and path not in snapshot.occupied
+            for path, entry in changes.items()
+            if path not in snapshot.occupied
+            # A note that was moved here on the way may hold an edit of this disk.
+            and (
+                snapshot.entries.get(path) == entry or (entry in left and path in snapshot.entries)
+            )
         }
         return Listing(base.vault.updated(common), base.alien)
 
