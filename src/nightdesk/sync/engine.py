@@ -675,14 +675,12 @@ class Engine:
         here = snapshot.entries.get
         changes = changes_between(base.vault, self._listing(begun).vault)
         left = {base.vault[p] for p, e in changes.items() if e is None and p not in snapshot.seen}
+        # A note that was moved here on the way may hold an edit of this disk.
         common = {
             path: entry
             for path, entry in changes.items()
             if path not in snapshot.occupied
-            # A note that was moved here on the way may hold an edit of this disk.
-            and (
-                snapshot.entries.get(path) == entry or (entry in left and path in snapshot.entries)
-            )
+            and (here(path) == entry or (entry in left and here(path)))
         }
         return Listing(base.vault.updated(common), base.alien)
 
