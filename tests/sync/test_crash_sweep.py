@@ -287,7 +287,7 @@ def test_what_is_typed_in_the_moment_of_the_exchange_outlives_every_kill(
     # From the swap on: before it the person's bytes are in the note itself.
     swaps = [n for n, (call, _) in enumerate(every) if call == "renameat2"]
     near = every[swaps[0] : swaps[min(12, len(swaps) - 1)] + 1]
-    for call, when in chosen(near, 24):
+    for call, when in chosen(near, 4):
         what = f"agent killed at {call} {when} while a person {deed}"
         result = stage.run(call=call, when=when, person=deed)
         assert result["fired"], (what, result)
