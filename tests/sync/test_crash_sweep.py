@@ -1,7 +1,7 @@
 """One whole cycle, killed at every system call that changes something, then started again.
 
-The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`); `make sweep`
-takes them all. Skipped, and said so, where strace is missing or may not watch.
+The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`,
+`NIGHTDESK_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where strace is missing or may not watch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nightdesk.vault.layout import Folder, conflict_name, place_of
 
 LONG = bool(os.environ.get("NIGHTDESK_LONG"))
 SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-SAMPLE = 5
+SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "5"))
 ERRORS = [
     ("fsync", "error=EIO"), ("fdatasync", "error=EIO"), ("write", "error=ENOSPC"),
     ("renameat2", "error=EIO"), ("unlink", "error=EIO"), ("rename", "error=ENOSPC"),
