@@ -1,7 +1,8 @@
 """One whole cycle, killed at every system call that changes something, then started again.
 
 The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`,
-`NIGHTDESK_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where strace is missing or may not watch.
+`NIGHTDESK_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where
+strace is missing or may not watch.
 """
 
 from __future__ import annotations

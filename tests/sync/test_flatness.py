@@ -16,7 +16,7 @@ import pytest
 from twovaults import Desk
 
 ROUNDS = int(
-    os.environ.get("NIGHTDESK_ROUNDS", 10_000 if os.environ.get("NIGHTDESK_LONG") else 150)
+    os.environ.get("NIGHTDESK_ROUNDS", "10000" if os.environ.get("NIGHTDESK_LONG") else "150")
 )
 
 

@@ -178,6 +178,24 @@ def test_packing_in_both_places_while_both_agents_work(desk: Desk) -> None:
         assert desk.git("fsck", "--strict", "--no-dangling", cwd=folder) == ""
 
 
+def test_a_folder_that_a_repack_took_away_in_between_is_no_fault(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.settle()
+    script, real = desk.root / "git", shutil.which("git")
+    script.write_text(
+        f'#!/bin/sh\ncase " $* " in *" commit-tree "*) if [ ! -e {desk.root}/once ]; then '
+        f"touch {desk.root}/once; "
+        "echo 'error: unable to create temporary file: No such file or directory' >&2; exit 128; "
+        f'fi;; esac\nexec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(gitpython.Git, "GIT_PYTHON_GIT_EXECUTABLE", str(script))
+    desk.local.write("Notes/n.md", "n")
+    assert desk.local.sync().pushed
+    assert (desk.root / "once").exists()
+
+
 def test_a_pack_that_never_ends_fills_no_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.settle()
     clone = desk.outsider()
