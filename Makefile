@@ -11,6 +11,7 @@ help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
 	@echo "make fuzz    the state machine of sync at length (FUZZ=examples,steps)"
+	@echo "make sweep   one cycle killed at every system call, and 10,000 rounds (hours)"
 	@echo "make check   lint, format, types, import contracts"
 	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
@@ -24,6 +25,10 @@ test: $(VENV)/.dev $(VENV)/.servers
 
 fuzz: $(VENV)/.dev
 	@NIGHTDESK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)
+
+sweep: $(VENV)/.dev
+	@NIGHTDESK_LONG=1 $(BIN)/python -m pytest -s tests/sync/test_crash_sweep.py \
+	  tests/sync/test_flatness.py $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check --no-cache .

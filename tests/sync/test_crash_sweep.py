@@ -1,7 +1,8 @@
 """One whole cycle, killed at every system call that changes something, then started again.
 
-The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`); `make sweep`
-takes them all. Skipped, and said so, where strace is missing or may not watch.
+The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`,
+`NIGHTDESK_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where
+strace is missing or may not watch.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from nightdesk.vault.layout import Folder, conflict_name, place_of
 
 LONG = bool(os.environ.get("NIGHTDESK_LONG"))
 SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-SAMPLE = 5
+SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "5"))
 ERRORS = [
     ("fsync", "error=EIO"), ("fdatasync", "error=EIO"), ("write", "error=ENOSPC"),
     ("renameat2", "error=EIO"), ("unlink", "error=EIO"), ("rename", "error=ENOSPC"),
@@ -287,7 +288,7 @@ def test_what_is_typed_in_the_moment_of_the_exchange_outlives_every_kill(
     # From the swap on: before it the person's bytes are in the note itself.
     swaps = [n for n, (call, _) in enumerate(every) if call == "renameat2"]
     near = every[swaps[0] : swaps[min(12, len(swaps) - 1)] + 1]
-    for call, when in chosen(near, 24):
+    for call, when in chosen(near, 4):
         what = f"agent killed at {call} {when} while a person {deed}"
         result = stage.run(call=call, when=when, person=deed)
         assert result["fired"], (what, result)

@@ -48,6 +48,9 @@ _CLOCK_GRAIN = 2.0
 """Time stamps of a file system may be this much coarser than the clock, in seconds."""
 
 _BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
+_PACKED_AWAY = "unable to create temporary file: No such file or directory"
+"""A repack beside it removed the emptied folder in which git was about to make an object."""
+
 _TOO_LARGE = f"died of signal {int(signal.SIGXFSZ)}"
 
 
@@ -426,7 +429,8 @@ class Git:
         result = run(self.vault, arguments, environment=environment, **options)
         if result.code != 0:
             hub = local_path(self.hub)
-            if locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])]):
+            removed = locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])])
+            if removed or _PACKED_AWAY in result.err:
                 result = run(self.vault, arguments, environment=environment, **options)
         return result
 

@@ -94,6 +94,8 @@ def pack(folder: Path, interrupted: Callable[[], bool] = lambda: False) -> bool:
             through=_GENTLE,
         )
 
+    if interrupted():
+        return False
     begun = time.time()
     done = git("repack", "--geometric=2", "-d", "-l", "-q").code == 0
     if not done:
