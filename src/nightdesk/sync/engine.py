@@ -411,14 +411,20 @@ class Engine:
         if not self._git.is_ancestor(self._base, begun):
             return base
         written = self._commits.at(begun).vault
-        common = dict(base.vault)
-        for path in changes_between(base.vault, written):
-            if snapshot.entries.get(path) != written.get(path) or path in snapshot.occupied:
-                continue
-            if path in written:
-                common[path] = written[path]
-            else:
-                del common[path]
+        changes = changes_between(base.vault, written)
+        names: dict[str, str] = {}
+        for path, entry in changes.items():
+            known = entry or base.vault[path]
+            # A move is one change: half of it would make the note new at its new place.
+            names[path] = self._contents.ident(path, known)[0] if is_state_note(path) else path
+        other = {
+            names[path]
+            for path, entry in changes.items()
+            if snapshot.entries.get(path) != entry or path in snapshot.occupied
+        }
+        done = {path: entry for path, entry in changes.items() if names[path] not in other}
+        common = {path: entry for path, entry in base.vault.items() if path not in done}
+        common.update((path, entry) for path, entry in done.items() if entry)
         return Listing(common, base.alien)
 
     def _write_again(self, base: PathMap) -> None:
