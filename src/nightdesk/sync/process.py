@@ -174,6 +174,7 @@ def _finish(
             try:
                 out, err = process.communicate(stdin, timeout=min(_LOOK_SECONDS, max(left, 0)))
             except subprocess.TimeoutExpired:
+                stdin = None  # it is under way; a second time it would be refused
                 if left > 0 and not cancelled():
                     continue
                 out, err = _end(process)
