@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from twovaults import Desk
 
+from nightdesk.sync.process import run
+
 
 @pytest.mark.parametrize("mode", ["120000", "100755", "160000"])
 def test_a_note_that_is_made_a_link_in_the_hub_is_not_removed_here(desk: Desk, mode: str) -> None:
@@ -73,6 +75,13 @@ def test_what_a_killed_run_wrote_does_not_come_back_when_it_is_removed(
     assert desk.local.files() == desk.cloud.files()
     assert "Notes/a.md" not in desk.local.files()
     assert "Notes/b.md" in desk.cloud.files()
+
+
+def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
+    """On a busy machine a call with input that took longer than a quarter second failed."""
+    script = "alias.slow=!sleep 0.6; cat"
+    result = run(tmp_path, ["-c", script, "slow"], environment={}, stdin=b"so it goes\n")
+    assert (result.code, result.out) == (0, b"so it goes\n")
 
 
 class KilledError(BaseException):

@@ -50,6 +50,7 @@ from nightdesk.sync.leftovers import sweep
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
+from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.pathmaps import Draft, Paths, changes_between
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
@@ -672,17 +673,19 @@ class Engine:
         if not self._git.is_ancestor(self._base, begun):
             self._begun = None
             return base
-        here = snapshot.entries.get
         changes = changes_between(base.vault, self._listing(begun).vault)
-        left = {base.vault[p] for p, e in changes.items() if e is None and p not in snapshot.seen}
-        # A note that was moved here on the way may hold an edit of this disk.
-        common = {
-            path: entry
+        names: dict[str, str] = {}
+        for path, entry in changes.items():
+            known = entry or base.vault[path]
+            # A move is one change: half of it would make the note new at its new place.
+            names[path] = self._contents.ident(path, known)[0] if is_state_note(path) else path
+        other = {
+            names[path]
             for path, entry in changes.items()
-            if path not in snapshot.occupied
-            and (here(path) == entry or (entry in left and here(path)))
+            if snapshot.entries.get(path) != entry or path in snapshot.occupied
         }
-        return Listing(base.vault.updated(common), base.alien)
+        done = {path: entry for path, entry in changes.items() if names[path] not in other}
+        return Listing(base.vault.updated(done), base.alien)
 
     def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
         """Whether a merge made bytes, or put them at a path, that must not leave.
