@@ -18,6 +18,8 @@ from pathlib import Path
 from nightdesk.config import SyncSettings
 from nightdesk.policy import Role
 from nightdesk.sync.engine import Engine, create_root
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import signing_key
 from nightdesk.vault.watch import Signal, Watch
 
 ROUNDS = 15
@@ -46,8 +48,13 @@ def make(root: Path, notes: int) -> None:
 def engine_of(root: Path, role: Role) -> Engine:
     """An open engine of one half, without rescans by time in the middle of the measurement."""
     settings = SyncSettings(full_scan_seconds=86_400)
+    states = {half: root / f"{half}-state" for half in Role}
+    for state in states.values():
+        state.mkdir(exist_ok=True)
+    keys = {half: signing_key(state, half) for half, state in states.items()}
+    trust = Trust(owner=(keys[Role.LOCAL],), cloud=(keys[Role.CLOUD],))
     engine = Engine(
-        root / role, str(root / "hub.git"), root / f"{role}-state", role, role, settings
+        root / role, str(root / "hub.git"), states[role], role, role, settings, trust=trust
     )
     engine.open()
     return engine
