@@ -71,7 +71,7 @@ def drop_twins(base: PathMap, ours: PathMap, reviewed: Reviewed, contents: Conte
     new = [
         path
         for path, entry in reviewed.theirs.items() - base.items()
-        if is_state_note(path) and path not in ours
+        if is_state_note(path) and ours.get(path) != reviewed.theirs[path]
     ]
     if not new:
         return
