@@ -77,6 +77,23 @@ def test_what_a_killed_run_wrote_does_not_come_back_when_it_is_removed(
     assert "Notes/b.md" in desk.cloud.files()
 
 
+def test_a_note_that_takes_a_cards_id_later_does_not_carry_the_card_away(desk: Desk) -> None:
+    """A new note with a card's id was refused, but not a known one that was given the id."""
+    card = '---\nid: "c"\n---\na card\n'
+    desk.local.write("Pending_Approval/email/c.md", card)
+    desk.local.write("In_Progress/cloud/t.md", '---\nid: "t"\n---\na task\n')
+    desk.settle()
+    before = desk.local.files()
+    clone = desk.outsider()
+    (clone / "In_Progress/cloud/t.md").write_text('---\nid: "c"\n---\nevil\n')
+    desk.git("rm", "-q", "Pending_Approval/email/c.md", cwd=clone)
+    desk.git("commit", "-q", "-a", "-m", "x", cwd=clone)
+    desk.git("push", "-q", "origin", "HEAD:main", cwd=clone)
+    report = desk.local.sync()
+    assert desk.local.files() == before
+    assert {refusal.path for refusal in report.refused} >= {"In_Progress/cloud/t.md"}
+
+
 def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
     """On a busy machine a call with input that took longer than a quarter second failed."""
     script = "alias.slow=!sleep 0.6; cat"
