@@ -375,7 +375,8 @@ class Engine:
         ours_known = self._git.resolve(PUSHED) if commits else None
         verdict = judge([c for c in commits if c.oid != ours_known], self._role)
         if commits or snapshot.waiting:
-            self._contents.learn(base.vault, tip.vault, snapshot.entries, snapshot.waiting)
+            disk = snapshot.entries.updated(snapshot.waiting)
+            self._contents.learn(base.vault, tip.vault, disk)
         shown = show(
             snapshot,
             base.vault,
