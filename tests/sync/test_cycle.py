@@ -476,6 +476,7 @@ def test_the_users_own_git_stays_usable_and_is_never_in_the_way(desk: Desk) -> N
 def test_a_commit_that_the_person_made_is_kept(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.settle()
+    desk.local.calm()
     desk.local.write("Notes/a.md", "by hand")
     desk.git("commit", "-qam", "mine", cwd=desk.local.vault)
     mine = desk.git("rev-parse", "HEAD", cwd=desk.local.vault).strip()
