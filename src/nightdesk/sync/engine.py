@@ -543,7 +543,8 @@ class Engine:
             refused = [finding.path for finding in come.findings]
             self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
         if come.commits or snapshot.waiting:
-            self._contents.learn(base.vault, theirs, snapshot.entries, snapshot.waiting)
+            disk = snapshot.entries.updated(snapshot.waiting)
+            self._contents.learn(base.vault, theirs, disk)
         shown = show(
             snapshot,
             base.vault,
