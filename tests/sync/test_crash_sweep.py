@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,7 @@ ERRORS = [
     ("renameat2", "error=EIO"), ("unlink", "error=EIO"), ("rename", "error=ENOSPC"),
     ("mkdir", "error=ENOSPC"),
 ]  # fmt: skip
+REMOVAL = re.compile(r'"[^"]*/[^."/][^"/]*", AT_FDCWD, "[^"]*/\.nightdesk-')
 CLAIMS = [f"Needs_Action/general/c{n}.md" for n in range(2)]
 
 
@@ -284,11 +286,18 @@ def test_a_failing_disk_at_every_system_call(stage: Stage, of_git: bool) -> None
 def test_what_is_typed_in_the_moment_of_the_exchange_outlives_every_kill(
     stage: Stage, deed: str
 ) -> None:
-    every = stage.agent_points(person=deed)
-    # From the swap on: before it the person's bytes are in the note itself.
-    swaps = [n for n, (call, _) in enumerate(every) if call == "renameat2"]
-    near = every[swaps[0] : swaps[min(12, len(swaps) - 1)] + 1]
-    for call, when in chosen(near, 4):
+    recorded = stage.run(person=deed)
+    assert recorded["code"] == 0, recorded["said"]
+    every = points(recorded["log"])
+    # The first exchange and the first removal, and what follows: there somebody types.
+    renames = [line for line in recorded["log"].splitlines() if line.startswith("renameat2(")]
+    exchange = next(n for n, line in enumerate(renames, 1) if "RENAME_EXCHANGE" in line)
+    removal = next(n for n, line in enumerate(renames, 1) if REMOVAL.search(line))
+    near: list[tuple[str, int]] = []
+    for number in sorted({exchange, removal}):
+        start = every.index(("renameat2", number))
+        near += every[start : start + (12 if LONG else 4)]
+    for call, when in near:
         what = f"agent killed at {call} {when} while a person {deed}"
         result = stage.run(call=call, when=when, person=deed)
         assert result["fired"], (what, result)
