@@ -45,7 +45,7 @@ def both_have_changed(desk: Desk) -> None:
     desk.settle()
     desk.cloud.write("Notes/conflict.md", "the cloud's\n")
     desk.cloud.write("Notes/text.md", "".join(["cloud\n", *lines[1:]]))
-    desk.cloud.move("Needs_Action/email/t.md", "In_Progress/cloud/t.md")
+    desk.cloud.engine.claim(["Needs_Action/email/t.md"])
     desk.cloud.write("Pending_Approval/email/c.md", '---\nid: "c"\n---\nraw\n')
     (desk.cloud.vault / "Notes/gone.md").unlink()
     desk.cloud.sync()

@@ -29,6 +29,7 @@ from nightdesk.sync.outside import create_bare, probe_hub
 from nightdesk.sync.process import run
 from nightdesk.vault.watch import Signal
 
+pytestmark = pytest.mark.timeout(300)
 SESSION = "Starting session: forced-command"
 TASK = "---\nid: t\ntype: task\nzone: email\n---\n# T\n"
 
@@ -462,8 +463,9 @@ with HeldConnection(Access(sys.argv[1], Path(sys.argv[2])), Signal()) as connect
 """
 
 
-def our_ssh() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if p.name() == "ssh"]
+def ssh_of(access: Access) -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [p for p in children if any(str(access.key) in word for word in p.cmdline())]
 
 
 def watches(hub: Path) -> list[int]:
@@ -498,7 +500,7 @@ def test_closing_leaves_no_process_no_zombie_and_no_descriptor(server: Sshd, age
     for _ in range(2):
         with HeldConnection(agent, Signal()) as connection:
             assert connection.held.wait(10)
-    assert our_ssh() == []
+    assert ssh_of(agent) == []
     assert set(os.listdir("/proc/self/fd")) == before
     assert wait_for(lambda: not watches(server.hub), 5)
     socket = agent.control_socket()
@@ -509,7 +511,7 @@ def test_closing_leaves_no_process_no_zombie_and_no_descriptor(server: Sshd, age
 def test_a_stale_socket_of_a_killed_ssh_is_in_nobodys_way(server: Sshd, agent: Access) -> None:
     with HeldConnection(agent, Signal()) as connection:
         assert connection.held.wait(10)
-        [ssh] = our_ssh()
+        [ssh] = ssh_of(agent)
         ssh.kill()
         assert wait_for(lambda: not connection.held.is_set())
         probe_hub(agent)

@@ -20,8 +20,10 @@ from nightdesk.hub import build
 from nightdesk.hub.build import PROGRAM, authorized_line, build_zip, install, interpreter
 from nightdesk.hub.serve import REFUSED, environment_for, read_request
 from nightdesk.hub.watch import Branch
+from nightdesk.runtime.setup import public_key
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.process import run
+from nightdesk.sync.signers import Key
 
 KEY = "ssh-ed25519 " + "A" * 68
 BARE = ["-I", "-S"]
@@ -115,7 +117,7 @@ def test_the_interpreter_is_the_one_below_the_environment() -> None:
 
 def test_the_line_restricts_the_key_and_names_its_agent(tmp_path: Path) -> None:
     folder = tmp_path / 'a "b" c.git'
-    line = authorized_line(folder, f"{KEY} cloud\n")
+    line = authorized_line(folder, Key.parse(f"{KEY} cloud\n"))
     assert line.startswith('restrict,command="')
     assert line.endswith(f'" {KEY} cloud')
     command = line[len('restrict,command="') : -len(f'" {KEY} cloud')]
@@ -128,9 +130,11 @@ def test_the_line_restricts_the_key_and_names_its_agent(tmp_path: Path) -> None:
     ["", KEY, f"{KEY} Cloud", f"{KEY} two words", f"{KEY} x;id", f"ssh-rsa {'A' * 68} cloud",
      f'{KEY} a"b', f'command="id" {KEY} cloud', f"{KEY}\n{KEY} cloud"],
 )  # fmt: skip
-def test_a_key_without_an_agents_name_gets_no_line(key: str) -> None:
+def test_a_key_without_an_agents_name_gets_no_line(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(key)
     with pytest.raises(ConfigError) as caught:
-        authorized_line(Path("/srv/hub.git"), key)
+        authorized_line(Path("/srv/hub.git"), public_key(file))
     assert caught.value.remedy
 
 
@@ -356,21 +360,22 @@ def test_init_makes_the_hub_and_prints_a_line_for_every_agent(
     agent.write_text(f"{KEY.replace('AA', 'BB')} cloud\n")
     folder = tmp_path / "made.git"
     with pytest.raises(UsageError, match="owner's key"):
-        make_hub(folder, None, [])
-    make_hub(folder, owner, [agent])
+        make_hub(folder, None, [], [])
+    make_hub(folder, owner, [agent], [])
     said = capsys.readouterr().out.splitlines()
     lines = [line for line in said if line.startswith("restrict,")]
     assert [line.rsplit(" ", 1)[1] for line in lines] == ["local", "cloud"]
     # Again: what is in it stays, the programs are renewed, another owner is refused.
     tip = commit(folder)
     git(folder, "update-ref", "refs/heads/main", tip)
+    assert (folder / "cloud.pub").read_text().endswith(" cloud\n")
     (folder / PROGRAM).write_bytes(b"old")
-    make_hub(folder, None, [agent])
+    make_hub(folder, None, [agent], [])
     assert git(folder, "rev-parse", "main") == tip
     assert (folder / PROGRAM).read_bytes() == build_zip()
     with pytest.raises(ConfigError, match="another key"):
-        make_hub(folder, agent, [])
+        make_hub(folder, agent, [], [])
     agent.write_text(f"{KEY} Robin's laptop\n")
     with pytest.raises(ConfigError, match="agent's name"):
-        make_hub(tmp_path / "new.git", owner, [agent])
+        make_hub(tmp_path / "new.git", owner, [agent], [])
     assert not (tmp_path / "new.git").exists()

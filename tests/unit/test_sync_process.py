@@ -114,6 +114,13 @@ def test_nothing_of_the_surroundings_leaks_in(
     assert "protocol.file.allow" not in said
 
 
+def test_a_slow_git_is_fed_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_git(tmp_path, "sleep 0.6; wc -c", monkeypatch)
+    said = run(tmp_path, ["fast-import"], environment={}, stdin=b"x" * 300_000)
+    assert (said.code, said.out.strip()) == (0, b"300000")
+    assert run(tmp_path, ["x"], environment={}, stdin=b"x" * 300_000, timeout=0.2).timed_out
+
+
 def test_without_git_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(git.Git, "GIT_PYTHON_GIT_EXECUTABLE", str(tmp_path / "no-git"))
     with pytest.raises(ConfigError, match="not installed"):

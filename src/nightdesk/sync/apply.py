@@ -6,6 +6,7 @@ the plan expected is put back, and the caller plans again from a new snapshot.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from nightdesk.vault.files import create, move, read_regular
 from nightdesk.vault.unchanged import remove_unchanged, replace_unchanged
 
 _LIMIT = 1 << 30
+_OTHER_KIND = frozenset({errno.EINVAL, errno.ELOOP})
+"""How a folder or a link answers where an ordinary file was."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,9 @@ def apply(
         except OSError as e:
             if e.errno in FATAL:
                 raise unavailable(vault, e.strerror or str(e)) from e
+            if e.errno in _OTHER_KIND:
+                applied.disturbed.append(step.target or step.path)
+                continue
             applied.unwritable[step.target or step.path] = e.strerror or str(e)
             if step.expect:
                 applied.unwritable.setdefault(step.path, e.strerror or str(e))

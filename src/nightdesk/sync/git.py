@@ -161,6 +161,8 @@ class Git:
         """Tell a disk that is full, read-only or gone from every other fault."""
         if not (self.folder / "HEAD").is_file():
             raise gone(self.vault)
+        if self.key and not self.key.is_file():
+            raise gone(self.state, "the state folder with the signing key")
         reason = told_by_git(result.err, talks=talks)
         if reason:
             remove_leftovers(self.folder, start - _CLOCK_GRAIN)

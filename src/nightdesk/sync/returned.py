@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from nightdesk.sync.contents import Contents
-from nightdesk.sync.entries import Entry, entry_of, printable
+from nightdesk.sync.entries import Entry, PathMap, entry_of, printable
 from nightdesk.sync.gate import Finding, fault
 from nightdesk.sync.git import Git
 from nightdesk.vault.body import fence
@@ -19,15 +19,15 @@ _NEVER = (*(f"{folder}/" for folder in STATE_FOLDERS), f"{Folder.LOGS}/", f"{Fol
 
 
 def as_inbox_notes(
-    findings: Iterable[Finding], there: Mapping[str, Entry], git: Git, contents: Contents
+    findings: Iterable[Finding], ours: PathMap, theirs: PathMap, git: Git, contents: Contents
 ) -> dict[str, Entry]:
     """Notes for the inbox that hold what strangers wrote over or beside the owner's notes.
 
     Changes in folders that are a state are no notes of a person's, and only evidence.
 
     Args:
-        there: what this disk and the hub's allowed state hold; what is there already is not
-            made again.
+        ours, theirs: this disk, and the hub's allowed state; what is there already is not made
+            again.
     """
     wanted: dict[str, Finding] = {}
     for finding in findings:
@@ -39,13 +39,13 @@ def as_inbox_notes(
     for path, finding in list(wanted.items())[:AT_ONCE]:
         assert finding.entry is not None
         data = texts[finding.entry.oid]
-        if len(data) > MAX_NOTE_BYTES // 2 or finding.entry == there.get(path):
+        if len(data) > MAX_NOTE_BYTES // 2 or finding.entry == ours.get(path):
             continue
         note = _note(path, data)
         entry = entry_of(note)
         stem = PurePosixPath(path).stem[:60].rstrip(". ")
         name = f"{Folder.INBOX}/{stem}-{finding.entry.oid[:8]}.md"
-        if name not in there:
+        if name not in ours and name not in theirs:
             made[name] = entry
             blobs.append(note)
     git.write(blobs)
