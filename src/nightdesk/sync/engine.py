@@ -360,6 +360,8 @@ class Engine:
         """
         with self._one_at_a_time:
             assert self._base is not None
+            if self._settled != self._base:
+                return []  # what was refused is not undone in the hub yet
             commit, done = return_in_hub(
                 moves,
                 owner,
