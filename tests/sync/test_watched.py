@@ -161,6 +161,7 @@ def test_what_no_event_told_of_is_found_by_the_next_full_scan(desk: Desk) -> Non
     assert desk.local.sync(full=True).pushed == ("Notes/lost.md",)
 
 
+@pytest.mark.second_device
 def test_an_edit_that_no_event_told_of_is_not_overwritten(desk: Desk) -> None:
     desk.local.write("Updates/n.md", "one\n")
     desk.local.write("Updates/gone.md", "one\n")
@@ -182,6 +183,7 @@ def test_an_edit_that_no_event_told_of_is_not_overwritten(desk: Desk) -> None:
     assert desk.local.sync(full=True).pushed == ()
 
 
+@pytest.mark.second_device
 def test_what_sync_itself_writes_needs_no_event(desk: Desk) -> None:
     desk.cloud.write("Updates/n.md", "one\n")
     desk.cloud.write("Updates/gone.md", "one\n")
