@@ -16,7 +16,7 @@ import psutil
 import pytest
 from twovaults import Desk, Side
 
-import nightdesk.sync.apply as applying
+import nightdesk.vault.unchanged as unchanged
 from nightdesk.errors import NightdeskError, SyncHalted, VaultUnavailable
 from nightdesk.sync.entries import blob_oid
 from nightdesk.vault.watch import Signal, Watch
@@ -48,16 +48,16 @@ def test_09_a_save_between_the_scan_and_the_write(
     else:
         (devices.cloud.vault / "Notes/n.md").unlink()
     devices.cloud.sync()
-    name = {"replace": "exchange", "remove": "move"}[verb]
-    real = getattr(applying, name)
+    name = {"replace": "swap", "remove": "rename_new"}[verb]
+    real = getattr(unchanged, name)
     saves = ["saved in the last moment\n"]
 
-    def late(path: Path, *rest: object) -> object:
-        if saves and path.name == "n.md":
+    def late(one: Path, other: Path) -> object:
+        if saves and "n.md" in {one.name, other.name}:
             devices.local.write("Notes/n.md", saves.pop())
-        return real(path, *rest)
+        return real(one, other)
 
-    monkeypatch.setattr(applying, name, late)
+    monkeypatch.setattr(unchanged, name, late)
     devices.local.sync()
     assert not saves
     devices.settle()
