@@ -46,7 +46,7 @@ def _strace_works() -> str:
 pytestmark = [
     pytest.mark.skipif(bool(_strace_works()), reason=_strace_works() or "-"),
     pytest.mark.second_device,
-    pytest.mark.timeout(8 * 3600 if LONG else 240),
+    pytest.mark.timeout(8 * 3600 if LONG else 240 + 20 * SAMPLE),
 ]
 
 LINES = [b"line %d\n" % n for n in range(9)]

@@ -37,6 +37,7 @@ from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
 from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
 from nightdesk.sync.trouble import unreachable
+from nightdesk.vault.files import write
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
@@ -286,16 +287,17 @@ class Git:
 
     def signers(self, commits: Sequence[str], trust: Trust) -> dict[str, Signer]:
         """Who signed each commit, by the keys that are trusted here."""
-        with tempfile.NamedTemporaryFile("w", dir=self.state, suffix=".signers") as file:
-            file.write(trust.allowed_signers())
-            file.flush()
-            setting = f"gpg.ssh.allowedSignersFile={file.name}"
+        file = self.state / "allowed_signers"
+        wanted = trust.allowed_signers().encode()
+        if not file.is_file() or file.read_bytes() != wanted:
+            write(file, wanted)
 
-            def ask(arguments: Sequence[str]) -> tuple[int, str]:
-                answer = self.call("-c", setting, *arguments, ok=range(256))
-                return answer.code, answer.out.decode("utf-8", "replace")
+        def ask(arguments: Sequence[str]) -> tuple[int, str]:
+            setting = f"gpg.ssh.allowedSignersFile={file}"
+            answer = self.call("-c", setting, *arguments, ok=range(256))
+            return answer.code, answer.out.decode("utf-8", "replace")
 
-            return signers_of(commits, trust, ask)
+        return signers_of(commits, trust, ask)
 
     def sizes(self, oids: Collection[str]) -> dict[str, int]:
         """The length of each blob in bytes; those that are missing are left out."""
