@@ -3,11 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench race clean
+FUZZ ?= 10000,50
+
+.PHONY: help demo test fuzz check format bench race clean
 
 help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
+	@echo "make fuzz    the state machine of sync at length (FUZZ=examples,steps)"
+	@echo "make sweep   one cycle killed at every system call, and 10,000 rounds (hours)"
 	@echo "make check   lint, format, types, import contracts"
 	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
@@ -18,6 +22,13 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.dev $(VENV)/.servers
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev
+	@NIGHTDESK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)
+
+sweep: $(VENV)/.dev
+	@NIGHTDESK_LONG=1 $(BIN)/python -m pytest -s tests/sync/test_crash_sweep.py \
+	  tests/sync/test_flatness.py $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check --no-cache .
@@ -30,7 +41,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
-	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in first_light sync growth; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 # Real servers for the tests; what cannot be installed is told, and its tests are skipped.
 $(VENV)/.servers: tests/install-servers $(BIN)/python

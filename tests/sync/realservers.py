@@ -86,7 +86,7 @@ class Sshd:
         known: the line for known_hosts.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, with_hub: bool = True) -> None:
         need(SSHD, "ssh", "ssh-keygen")
         if os.getuid() == 0 and not Path("/run/sshd").is_dir():
             Path("/run/sshd").mkdir(mode=0o755)
@@ -94,9 +94,9 @@ class Sshd:
         self.root.mkdir(mode=0o755)
         self.port = free_port()
         self.hub = root / "hub.git"
-        if not self.hub.exists():
+        if with_hub:
             create_bare(self.hub)
-        install(self.hub)
+            install(self.hub)
         self.keys = self.root / "authorized_keys"
         self.keys.write_text("")
         self.new_host_key()
@@ -144,8 +144,8 @@ class Sshd:
 
 
 @contextlib.contextmanager
-def sshd(root: Path) -> Iterator[Sshd]:
-    server = Sshd(root)
+def sshd(root: Path, *, with_hub: bool = True) -> Iterator[Sshd]:
+    server = Sshd(root, with_hub=with_hub)
     server.start()
     try:
         yield server

@@ -17,10 +17,11 @@ DOWN = "down"
 
 @dataclass
 class Rule:
-    """What happens to the connections that are made from now on.
+    """What happens to connections.
 
     Attributes:
         cut_up: cut both ways after so many bytes from the client were passed on; None: never.
+            One cut and the rule is over.
         cut_down: the same for bytes from the server.
         delay: seconds by which each piece is held up.
         stopped: nothing more is passed on, and nothing is closed: a black hole.
@@ -125,4 +126,5 @@ class Cutter:
                 self.passed[direction] += len(data)
                 if cut:
                     self.cuts += 1
+                    self.rule = Rule()
                     return

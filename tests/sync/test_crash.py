@@ -45,7 +45,7 @@ def both_have_changed(desk: Desk) -> None:
     desk.settle()
     desk.cloud.write("Notes/conflict.md", "the cloud's\n")
     desk.cloud.write("Notes/text.md", "".join(["cloud\n", *lines[1:]]))
-    desk.cloud.move("Needs_Action/email/t.md", "In_Progress/cloud/t.md")
+    desk.cloud.engine.claim(["Needs_Action/email/t.md"])
     desk.cloud.write("Pending_Approval/email/c.md", '---\nid: "c"\n---\nraw\n')
     (desk.cloud.vault / "Notes/gone.md").unlink()
     desk.cloud.sync()
@@ -83,7 +83,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_doubled(
     assert notes == EXPECTED
     subjects = Counter(desk.git("log", "--format=%s").splitlines())
     assert subjects["local: 5 notes"] == 1, subjects
-    assert not list((desk.local.vault / ".git/nightdesk-trash").iterdir())
+    assert not list(desk.local.vault.rglob(".nightdesk-*"))
     # The killed run's own commit may be left over, unreferenced; nothing may be broken.
     assert desk.git("fsck", "--strict", "--no-dangling", cwd=desk.local.vault) == ""
 

@@ -326,23 +326,6 @@ def test_what_cannot_sync_is_reported_and_the_rest_goes_on(desk: Desk) -> None:
     assert report.pushed == ("Notes/a.md",)
 
 
-def test_an_unreadable_file_or_folder_is_not_taken_for_a_removal(desk: Desk) -> None:
-    desk.local.write("Notes/a.md", "a")
-    desk.local.write("Deep/b.md", "b")
-    desk.settle()
-    (desk.local.vault / "Notes/a.md").chmod(0)
-    (desk.local.vault / "Deep").chmod(0)
-    try:
-        if os.access(desk.local.vault / "Notes/a.md", os.R_OK):
-            pytest.skip("this user (root) reads everything")
-        report = desk.local.sync(full=True)
-        assert {h.path for h in report.held_back} == {"Notes/a.md", "Deep"}
-        assert {"Notes/a.md", "Deep/b.md"} <= desk.hub_files()
-    finally:
-        (desk.local.vault / "Deep").chmod(0o755)
-        (desk.local.vault / "Notes/a.md").chmod(0o644)
-
-
 def test_a_note_replaced_by_a_link_keeps_its_place_in_the_hub(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.settle()
@@ -463,6 +446,7 @@ def test_the_users_own_git_stays_usable_and_is_never_in_the_way(desk: Desk) -> N
     desk.local.write("Notes/a.md", "a")
     desk.cloud.write("Updates/u.md", "u")
     desk.settle()
+    desk.local.calm()
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == ""
     index_lock = desk.local.vault / ".git/index.lock"
     index_lock.touch()
@@ -483,10 +467,12 @@ def test_the_users_own_git_stays_usable_and_is_never_in_the_way(desk: Desk) -> N
 def test_a_commit_that_the_person_made_is_kept(desk: Desk) -> None:
     desk.local.write("Notes/a.md", "a")
     desk.settle()
+    desk.local.calm()
     desk.local.write("Notes/a.md", "by hand")
     desk.git("commit", "-qam", "mine", cwd=desk.local.vault)
     mine = desk.git("rev-parse", "HEAD", cwd=desk.local.vault).strip()
     desk.local.sync()
+    desk.local.calm()
     assert desk.git("show", "main:Notes/a.md") == "by hand"
     kept = desk.git(
         "for-each-ref", "--format=%(objectname)", "refs/nightdesk/kept", cwd=desk.local.vault
@@ -669,9 +655,10 @@ def test_no_note_from_the_hub_carries_a_waiting_card_away(desk: Desk, place: str
     card = '---\nid: "c"\nto: bob\n---\nhello\n'
     desk.local.write("Pending_Approval/email/renamed.md", card)
     desk.settle()
-    desk.seize_cloud()
-    desk.cloud.write(place, card.replace("bob", "mallory"))
-    desk.cloud.sync()
+    clone = desk.outsider()
+    (clone / place).parent.mkdir(parents=True, exist_ok=True)
+    (clone / place).write_text(card.replace("bob", "mallory"))
+    assert desk.push_as_cloud(clone).returncode == 0
     report = desk.local.sync()
     reasons = {r.path: r.reason for r in report.refused}
     assert "takes the id of Pending_Approval/email/renamed.md" in reasons[place]

@@ -195,12 +195,15 @@ def test_21_line_ends_and_other_bytes_come_back_exactly(devices: Desk) -> None:
     assert same(devices)["Notes/crlf.md"] == b"ONE\r\n" + lines[5:-5] + b"TWO\r\n"
 
 
+BAD_NAMES = (
+    "Notes/cafe\u0301.md", "Notes/CON.md", "Notes/nul", "Notes/lpt1.txt", "Notes/dot..",
+    "Notes/space ", "Notes/a:b.md", "Notes/a\\b.md", "Notes/\u202eevil.md", "Notes/q?.md",
+    "Notes/tab\t.md",
+)  # fmt: skip
+
+
 def test_22_names_that_not_every_disk_takes(devices: Desk) -> None:
-    refused = [
-        "Notes/cafe\u0301.md", "Notes/CON.md", "Notes/nul", "Notes/lpt1.txt", "Notes/dot..",
-        "Notes/space ", "Notes/a:b.md", "Notes/a\\b.md", "Notes/\u202eevil.md", "Notes/q?.md",
-        "Notes/tab\t.md",
-    ]  # fmt: skip
+    refused = list(BAD_NAMES)
     kept = ["Notes/caf\u00e9.md", "Notes/Task.md", "Notes/task.md", "Notes/console.md"]
     for number, path in enumerate([*refused, *kept]):
         devices.local.write(path, f"{number}\n")
@@ -208,17 +211,6 @@ def test_22_names_that_not_every_disk_takes(devices: Desk) -> None:
     assert {held.path for held in report.held_back} == set(refused)
     files = same_but(devices, refused)
     assert set(kept) <= files.keys()
-    # From somebody else's git they do not even reach a disk.
-    clone = devices.outsider()
-    for path in refused:
-        (clone / path).parent.mkdir(exist_ok=True)
-        (clone / path).write_text("x")
-    devices.git("-c", "core.protectNTFS=false", "add", "-f", ".", cwd=clone)
-    devices.git("commit", "-qm", "names", cwd=clone)
-    devices.git("push", "-q", cwd=clone)
-    devices.settle()
-    assert not set(refused) & devices.cloud.files().keys()
-    assert not set(refused) & devices.hub_files()
     # A conflict over a name of the full length finds a shorter one for its copy.
     long = "Notes/" + "ä" * 126 + ".md"
     for side in (devices.local, devices.cloud):
@@ -236,6 +228,20 @@ def same_but(desk: Desk, only_here: list[str]) -> Mapping[str, bytes]:
     files = {p: d for p, d in desk.local.files().items() if p not in only_here}
     assert files == desk.cloud.files()
     return files
+
+
+def test_22_such_names_from_the_hub_reach_no_disk(desk: Desk) -> None:
+    clone = desk.outsider()
+    for path in BAD_NAMES:
+        (clone / path).parent.mkdir(exist_ok=True)
+        (clone / path).write_text("x")
+    desk.git("-c", "core.protectNTFS=false", "add", "-f", ".", cwd=clone)
+    desk.git("commit", "-qm", "names", cwd=clone)
+    desk.git("push", "-q", cwd=clone)
+    desk.settle()
+    for side in (desk.local, desk.cloud):
+        assert not set(BAD_NAMES) & side.files().keys()
+    assert not set(BAD_NAMES) & desk.hub_files()
 
 
 SECRETS = (
@@ -259,26 +265,35 @@ def test_24_secrets_are_in_no_commit_by_no_detour(devices: Desk) -> None:
     devices.local.move("Notes/more.md", "Notes/more.session")
     devices.settle()
     assert not {"Notes/list.md", "Notes/more.session", ".env.production"} & devices.hub_files()
-    # Tracked already, by somebody's own git: taken out, and what stands here stays.
-    clone = devices.outsider()
+    assert secret not in devices.hub_bytes()
+    assert not set(SECRETS) & devices.ever_in_hub()
+    assert devices.local.read(".env") == secret
+
+
+@pytest.mark.requirement("FR-007")
+def test_24_what_is_tracked_already_is_taken_out(desk: Desk) -> None:
+    """By somebody's own git, also where a later commit took it away; what stands here stays."""
+    secret = b"TOP-SECRET-VALUE"
+    desk.local.write(".env", secret)
+    desk.settle()
+    clone = desk.outsider()
     (clone / ".env").write_bytes(b"X=1")
     (clone / "banking").mkdir()
     (clone / "banking/iban.md").write_bytes(b"X=2")
-    devices.git("add", "-f", ".", cwd=clone)
-    devices.git("commit", "-qm", "oops", cwd=clone)
-    devices.git("rm", "-q", "banking/iban.md", cwd=clone)
-    devices.git("commit", "-qm", "gone again", cwd=clone)
-    devices.git("push", "-q", cwd=clone)
-    report = devices.local.sync()
+    desk.git("add", "-f", ".", cwd=clone)
+    desk.git("commit", "-qm", "oops", cwd=clone)
+    desk.git("rm", "-q", "banking/iban.md", cwd=clone)
+    desk.git("commit", "-qm", "gone again", cwd=clone)
+    desk.git("push", "-q", cwd=clone)
+    report = desk.local.sync()
     told = {refusal.path for refusal in report.refused}
     assert {".env", "banking/iban.md"} <= told, "also what a later commit took away"
-    devices.settle()
-    assert ".env" not in devices.hub_files()
-    assert devices.local.read(".env") == secret
-    assert not (devices.cloud.vault / ".env").exists()
-    assert not (devices.cloud.vault / "banking").exists()
-    assert secret not in devices.hub_bytes()
-    assert not set(SECRETS[1:]) & (devices.ever_in_hub() - {"banking/iban.md"})
+    desk.settle()
+    assert ".env" not in desk.hub_files()
+    assert desk.local.read(".env") == secret
+    assert not (desk.cloud.vault / ".env").exists()
+    assert not (desk.cloud.vault / "banking").exists()
+    assert secret not in desk.hub_bytes()
 
 
 def test_32_the_churn_of_obsidians_own_files_is_no_change(desk: Desk) -> None:

@@ -74,6 +74,13 @@ class Side:
         engine = self.engine or self.open()
         return engine.cycle(**options)
 
+    def calm(self) -> None:
+        """Go on until nothing is left that a later cycle does by itself."""
+        assert self.engine
+        while (pause := self.engine.due()) is not None:
+            time.sleep(pause)
+            self.sync()
+
     def write(self, path: str, data: str | bytes) -> None:
         file = self.vault / path
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -257,3 +257,24 @@ def test_an_unreadable_credential_is_named_and_never_quoted(
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError):
         credential("folder")
+
+
+@pytest.mark.parametrize(
+    ("hub", "word"),
+    [
+        ({"url": "ssh://h/x.git", "user": "me"}, "for https"),
+        ({"url": "/srv/h.git", "proxy": "http://p:1"}, "for https"),
+        ({"url": "https://h/x.git", "user": "me:pw"}, "hub.user"),
+        ({"url": "https://h/x.git", "user": "me\nX: y"}, "hub.user"),
+        ({"url": "https://h/x.git", "ca_file": "ca.pem"}, "absolute"),
+        ({"url": "https://h/x.git", "proxy": "http://me:pw@p:1"}, "hub.proxy"),
+        ({"url": "https://h/x.git", "password": "pw"}, "unknown key"),
+    ],
+)
+def test_a_hubs_login_is_checked_and_its_password_is_no_setting(
+    hub: dict[str, str], word: str
+) -> None:
+    with pytest.raises(ConfigError, match=word):
+        parse({"name": "cloud", "vault": "/srv/vault", "hub": hub}, "x.toml")
+    good = {"url": "https://h/x.git", "user": "me", "ca_file": "/ca.pem", "proxy": "http://p:1"}
+    assert parse({"name": "cloud", "vault": "/v", "hub": good}, "x.toml").hub.user == "me"

@@ -265,17 +265,17 @@ def test_a_card_that_a_person_changed_is_never_rewritten(laptop: Laptop) -> None
 def test_a_note_saved_in_the_moment_of_rewriting_is_kept(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nightdesk.vault import files
+    from nightdesk.vault import unchanged
 
     laptop.write(PENDING, proposal())
-    exchange, saved = files.exchange, b"what the person typed"
+    swap, saved = unchanged.swap, b"what the person typed"
 
-    def racing(path: Path, data: bytes) -> bytes:
-        monkeypatch.setattr(files, "exchange", exchange)
+    def racing(temporary: Path, path: Path) -> bool:
+        monkeypatch.setattr(unchanged, "swap", swap)
         path.write_bytes(saved)
-        return exchange(path, data)
+        return swap(temporary, path)
 
-    monkeypatch.setattr(files, "exchange", racing)
+    monkeypatch.setattr(unchanged, "swap", racing)
     laptop.reviewer.adopt_pending()
     assert laptop.read(PENDING).encode() == saved
 

@@ -12,6 +12,8 @@ import pytest
 import nightdesk.sync.apply as applying
 from nightdesk.errors import ConfigError, VaultUnavailable
 from nightdesk.sync import process
+from nightdesk.sync.access import Access
+from nightdesk.sync.address import ssh_host
 from nightdesk.sync.apply import apply
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.git import PushOutcome, _read_push, check_hub_url
@@ -19,6 +21,7 @@ from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.process import Result, run
+from nightdesk.vault import unchanged
 from nightdesk.vault.layout import conflict_name
 from nightdesk.vault.watch import Signal
 
@@ -44,7 +47,11 @@ def test_good_addresses(url: str) -> None:
         ("ssh://me:pw@host/h", "password or token"), ("--upload-pack=x", "no address"),
         ("ssh://-oProxyCommand=x/h", "no host"), ("-x@host:h", "no address"),
         ("file://server/h.git", "absolute"), ("svn://h/x", "not supported"),
-        ("/a\nb", "no address"),
+        ("/a\nb", "no address"), ("me:pw@host:h.git", "password or token"),
+        ("https://host/h.git?token=ghp_x", "password or token"), ("ssh://host:99999/h", "read"),
+        ("HTTPS://host/h.git", "not supported"), ("https://host", "no repository"),
+        ("git+ssh://host/h", "not supported"), ("ssh://host", "no repository"),
+        ("ssh://-oProxyCommand=x@host/h", "no host"),
     ],
 )  # fmt: skip
 def test_bad_addresses_say_the_remedy_and_hide_the_secret(url: str, word: str) -> None:
@@ -53,6 +60,12 @@ def test_bad_addresses_say_the_remedy_and_hide_the_secret(url: str, word: str) -
     assert caught.value.remedy
     assert "pw" not in str(caught.value)
     assert "ghp_" not in str(caught.value)
+
+
+def test_where_ssh_connects_to() -> None:
+    assert ssh_host("ssh://git@host.example:2222/h.git") == ("git", "host.example", 2222)
+    assert ssh_host("ssh://[::1]/h.git") == ("", "::1", None)
+    assert ssh_host("me@host:h.git") == ("me", "host", None)
 
 
 def fake_git(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +102,8 @@ def test_nothing_of_the_surroundings_leaks_in(
     monkeypatch.setenv("GIT_DIR", "/elsewhere")
     monkeypatch.setenv("GIT_INDEX_FILE", "/elsewhere")
     fake_git(tmp_path, 'env; echo "$@"', monkeypatch)
-    said = run(tmp_path, ["status"], environment={}, protocols=("ssh",)).out.decode()
+    opened = Access("ssh://h/x.git", tmp_path).environment()
+    said = run(tmp_path, ["status"], environment=opened, protocols=("ssh",)).out.decode()
     assert "/elsewhere" not in said
     for wanted in (
         "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_NOSYSTEM=1", "GIT_ALLOW_PROTOCOL=ssh",
@@ -98,6 +112,13 @@ def test_nothing_of_the_surroundings_leaks_in(
     ):  # fmt: skip
         assert wanted in said
     assert "protocol.file.allow" not in said
+
+
+def test_a_slow_git_is_fed_to_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_git(tmp_path, "sleep 0.6; wc -c", monkeypatch)
+    said = run(tmp_path, ["fast-import"], environment={}, stdin=b"x" * 300_000)
+    assert (said.code, said.out.strip()) == (0, b"300000")
+    assert run(tmp_path, ["x"], environment={}, stdin=b"x" * 300_000, timeout=0.2).timed_out
 
 
 def test_without_git_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,20 +161,20 @@ def test_a_save_in_the_last_moment_is_put_back(
     """Between the look and the rename: what came out of the exchange is not what was seen."""
     note = tmp_path / "n.md"
     note.write_bytes(OLD)
-    name = "exchange" if verb is Verb.REPLACE else "move"
-    real = getattr(applying, name)
+    name = "swap" if verb is Verb.REPLACE else "rename_new"
+    real = getattr(unchanged, name)
 
     def late(*arguments: object) -> object:
-        monkeypatch.setattr(applying, name, real)
+        monkeypatch.setattr(unchanged, name, real)
         note.write_bytes(SAVED)
         return real(*arguments)
 
-    monkeypatch.setattr(applying, name, late)
+    monkeypatch.setattr(unchanged, name, late)
     step = Step(verb, "n.md", blob_oid(OLD), new=blob_oid(NEW))
-    applied = apply(tmp_path, tmp_path / "trash", [step], {blob_oid(NEW): NEW})
+    applied = apply(tmp_path, [step], {blob_oid(NEW): NEW})
     assert applied.disturbed == ["n.md"]
     assert note.read_bytes() == SAVED
-    assert not list((tmp_path / "trash").iterdir())
+    assert not list(tmp_path.glob(".nightdesk-*"))
 
 
 def test_two_saves_in_the_last_moment_are_both_kept(
@@ -162,16 +183,16 @@ def test_two_saves_in_the_last_moment_are_both_kept(
     note = tmp_path / "n.md"
     note.write_bytes(OLD)
     saves = [b"first save", b"second save"]
-    real = applying.exchange
+    real = unchanged.swap
 
-    def late(path: Path, data: bytes) -> bytes:
+    def late(temporary: Path, path: Path) -> bool:
         if saves:
             note.write_bytes(saves.pop(0))
-        return real(path, data)
+        return real(temporary, path)
 
-    monkeypatch.setattr(applying, "exchange", late)
+    monkeypatch.setattr(unchanged, "swap", late)
     step = Step(Verb.REPLACE, "n.md", blob_oid(OLD), new=blob_oid(NEW))
-    assert apply(tmp_path, tmp_path / "trash", [step], {blob_oid(NEW): NEW}).disturbed
+    assert apply(tmp_path, [step], {blob_oid(NEW): NEW}).disturbed
     assert note.read_bytes() == b"second save"
     copy = Path(conflict_name(str(note), b"first save"))
     assert copy.read_bytes() == b"first save"
@@ -187,7 +208,7 @@ def test_every_step_may_be_done_twice(tmp_path: Path) -> None:
         Step(Verb.CREATE, "deep/er/d.md", new=new),
     ]
     for _ in range(2):
-        applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+        applied = apply(tmp_path, steps, {new: NEW})
         assert not applied.disturbed
     assert not (tmp_path / "a.md").exists()
     assert (tmp_path / "b.md").read_bytes() == NEW
@@ -200,7 +221,7 @@ def test_empty_folders_make_room_for_a_file_and_others_do_not(tmp_path: Path) ->
     (tmp_path / "k/.mine").write_text("x")
     new = blob_oid(NEW)
     steps = [Step(Verb.CREATE, "x", new=new), Step(Verb.CREATE, "k", new=new)]
-    applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+    applied = apply(tmp_path, steps, {new: NEW})
     assert (tmp_path / "x").read_bytes() == NEW
     assert applied.unwritable.keys() == {"k"}
     assert (tmp_path / "k/.mine").read_text() == "x"
@@ -211,7 +232,7 @@ def test_a_full_disk_stops_and_one_bad_path_does_not(
 ) -> None:
     new = blob_oid(NEW)
     steps = [Step(Verb.CREATE, "n" * 300, new=new), Step(Verb.CREATE, "ok.md", new=new)]
-    applied = apply(tmp_path, tmp_path / ".trash", steps, {new: NEW})
+    applied = apply(tmp_path, steps, {new: NEW})
     assert "too long" in applied.unwritable["n" * 300]
     assert (tmp_path / "ok.md").exists()
 
@@ -220,7 +241,7 @@ def test_a_full_disk_stops_and_one_bad_path_does_not(
 
     monkeypatch.setattr(applying, "create", full)
     with pytest.raises(VaultUnavailable, match="No space"):
-        apply(tmp_path, tmp_path / ".trash", [Step(Verb.CREATE, "z.md", new=new)], {new: NEW})
+        apply(tmp_path, [Step(Verb.CREATE, "z.md", new=new)], {new: NEW})
 
 
 def test_a_hub_on_this_machine_is_watched_and_others_are_not(tmp_path: Path) -> None:

@@ -16,7 +16,14 @@ import structlog
 from nightdesk.cloud_agent.mail_watcher import MailWatcher
 from nightdesk.cloud_agent.seen import Seen
 from nightdesk.cloud_agent.skills import HANDLERS
-from nightdesk.errors import ClaimLost, HubUnreachable, NightdeskError, Transient
+from nightdesk.errors import (
+    ClaimLost,
+    HubRefused,
+    HubUnreachable,
+    NightdeskError,
+    SyncHalted,
+    Transient,
+)
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import check_vault, drafting_for, engine_for, guard_for
@@ -146,6 +153,8 @@ class CloudAgent:
         due = [self._desk.settings.hub.poll_seconds, self._next_beat - time.monotonic()]
         if self._watcher:
             due.append(self._next_mail - time.monotonic())
+        if (settled := self.engine.due()) is not None:
+            due.append(settled)
         return max(0.0, min(due))
 
     def _claim(self) -> None:
@@ -160,8 +169,8 @@ class CloudAgent:
             won = self._registry.run(
                 "claim-task", engine=self.engine, paths=[path for path, _ in tasks]
             )
-        except HubUnreachable as e:
-            log.warning("claims wait for the hub", why=e.what)
+        except (HubUnreachable, HubRefused, SyncHalted) as e:
+            log.warning("claims wait for the hub", why=e.what, remedy=e.remedy)
             return
         log.info("claimed", tasks=len(won), of=len(tasks))
 

@@ -46,12 +46,12 @@ class Branch:
         return self._value != before
 
     def _read(self) -> bytes:
-        if loose := _content(self._loose):
+        if loose := _content(self._loose).strip():
             return loose
-        name = _BRANCH.encode()
         for line in _content(self._packed).splitlines():
-            if line.endswith(b" " + name):
-                return line
+            oid, _, name = line.partition(b" ")
+            if name == _BRANCH.encode():
+                return oid
         return _content(self._tables)
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from nightdesk.errors import (
     ClaimLost,
+    HubRefused,
     HubUnreachable,
     NightdeskError,
     NotSent,
@@ -140,6 +141,8 @@ class LocalAgent:
             self._show()
         if self._look_again is not None:
             pauses.append(self._look_again)
+        if (settled := self.engine.due()) is not None:
+            pauses.append(settled)
         return max(0.05, min(pauses))
 
     def _tell(self, report: PassReport) -> None:
@@ -248,6 +251,9 @@ class LocalAgent:
                 # Without the hub the laptop goes on by itself; the merge decides later.
                 for path in paths:
                     claims.claim(self._vault, path, self._desk.settings.name)
+            except (HubRefused, SyncHalted) as e:
+                # Sync has told it, or will; the tasks wait, and the rest of the pass goes on.
+                log.warning("claims wait for a person", why=e.what, remedy=e.remedy)
         mine = f"{Folder.IN_PROGRESS}/{self._desk.settings.name}"
         troubles: list[Attention] = []
         for place in notes_in(self._vault, mine):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nightdesk.local_agent.rewrite import replace_unchanged
 from nightdesk.vault import files
 from nightdesk.vault.layout import Folder
+from nightdesk.vault.unchanged import replace_unchanged
 
 _ATTEMPTS = 5
 

@@ -11,6 +11,7 @@ from nightdesk.local_agent.journal import Journal
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.doctor import shared_checks
 from nightdesk.runtime.shown import Check
+from nightdesk.sync.evidence import read as read_evidence
 
 
 def checks(desk: Desk) -> Iterator[Check]:
@@ -18,9 +19,16 @@ def checks(desk: Desk) -> Iterator[Check]:
     yield from shared_checks(desk)
     yield _mail_server(desk)
     yield _journal(desk)
-    known = len(desk.settings.trusted.cloud)
-    remedy = "Run `agent-local init --trust-cloud FILE` with the line that agent-cloud init printed"
-    yield Check("cloud's key", bool(known) or None, f"{known} known", "" if known else remedy)
+    yield _refused(desk)
+
+
+def _refused(desk: Desk) -> Check:
+    found = read_evidence(desk.state)
+    if not found:
+        return Check("from the hub", True, "nothing was refused")
+    last = found[-1]
+    remedy = "`agent-local hub refused` lists it; find out who pushed it"
+    return Check("from the hub", None, f"{len(found)} refused, last {last.at}: {last.path}", remedy)
 
 
 def _mail_server(desk: Desk) -> Check:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from nightdesk.errors import NoteError, UsageError
 from nightdesk.vault.documents import Card, read_card
-from nightdesk.vault.files import create, exchange, move
+from nightdesk.vault.files import create, move
 from nightdesk.vault.layout import STOP_FILE, Folder, Place
 from nightdesk.vault.notes import parse_note, render_note
 from nightdesk.vault.scan import notes_in, read
+from nightdesk.vault.unchanged import replace_unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,7 @@ def reject(vault: Path, wanted: str, feedback: str) -> str:
         data = read(vault, place.path)
         note = parse_note(data, place.path)
         written = render_note({**note.properties, "feedback": feedback.strip()}, note.body)
-        before = exchange(vault / place.path, written)
-        if before != data:
-            exchange(vault / place.path, before)
+        if not replace_unchanged(vault / place.path, data, written):
             raise UsageError(f"{place.stem} was being edited", remedy="Try again when it is saved")
     return _move(vault, place, Folder.REJECTED)
 

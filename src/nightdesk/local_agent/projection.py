@@ -14,13 +14,13 @@ from nightdesk.errors import NoteError
 from nightdesk.local_agent.audit import append_entry
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
-from nightdesk.local_agent.rewrite import replace_unchanged
 from nightdesk.local_agent.states import OPEN, Event
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
 from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, stamp
 from nightdesk.vault.layout import Folder, conflict_name, done_path, place_of, zone_path
 from nightdesk.vault.notes import Value, parse_note, render_note
+from nightdesk.vault.unchanged import replace_unchanged
 
 _FAILURE = b"> [!failure] "
 _CARD_FOLDERS = (Folder.APPROVED, Folder.PENDING, Folder.REJECTED)

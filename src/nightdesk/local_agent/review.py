@@ -17,7 +17,6 @@ from nightdesk.errors import NoteError
 from nightdesk.local_agent.checks import warnings_for
 from nightdesk.local_agent.found import Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
-from nightdesk.local_agent.rewrite import replace_unchanged
 from nightdesk.local_agent.states import Event, State
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files, scan
@@ -30,6 +29,7 @@ from nightdesk.vault.documents import (
     unfence,
 )
 from nightdesk.vault.layout import Folder, Place, place_of
+from nightdesk.vault.unchanged import replace_unchanged
 
 MAX_ORIGINAL_CHARACTERS = 40_000
 _QUESTION_ID = re.compile(r"-question(-\d+)?$")

@@ -10,6 +10,7 @@ from nightdesk.errors import HubUnreachable
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import watching
 from nightdesk.runtime.loop import Stop, run
+from nightdesk.sync.engine import Engine
 from nightdesk.vault.watch import Signal
 
 log = structlog.get_logger()
@@ -17,6 +18,8 @@ log = structlog.get_logger()
 
 class Agent(Protocol):
     """What the loop needs of an agent."""
+
+    engine: Engine
 
     def open(self) -> None:
         """Take the vault."""
@@ -53,7 +56,8 @@ def serve(desk: Desk, agent: Agent, *, once: bool) -> None:
             if once:
                 _settle(agent, wake, stop)
             else:
-                with watching(desk, wake):
+                with watching(desk, wake) as watch:
+                    agent.engine.watched(watch.take)
                     run(agent.one_pass, wake, stop)
         finally:
             agent.close()

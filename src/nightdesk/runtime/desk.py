@@ -192,19 +192,23 @@ def check_vault(vault: Path) -> None:
 
 
 @contextmanager
-def watching(desk: Desk, wake: Signal) -> Iterator[None]:
-    """Wake on changes in the vault, in the hub and in a Maildir."""
+def watching(desk: Desk, wake: Signal) -> Iterator[Watch]:
+    """Wake on changes in the vault, in a local hub and in a Maildir.
+
+    Yields:
+        The watch that knows which paths of the vault changed.
+    """
     folders = [desk.vault]
     if maildir := desk.settings.email.maildir:
         # `tmp` is where deliveries are half-written; only `new` and `cur` matter.
         folders += [maildir / part for part in ("new", "cur") if (maildir / part).is_dir()]
     with ExitStack() as stack:
-        stack.enter_context(Watch(folders, wake))
+        watch = stack.enter_context(Watch(folders, wake, follow=desk.vault))
         hub = desk.settings.hub
         stack.enter_context(
             watch_hub(hub.url, wake, access_for(hub, desk.state, desk.settings.name))
         )
-        yield
+        yield watch
 
 
 def passed_environment() -> dict[str, str]:

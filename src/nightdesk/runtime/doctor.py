@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 from nightdesk.connectors.email.maildir import MaildirMailbox
 from nightdesk.errors import NightdeskError
+from nightdesk.policy import Role
 from nightdesk.runtime.command import Desk
-from nightdesk.runtime.desk import released, short_credentials
+from nightdesk.runtime.desk import released, short_credentials, trust_for
 from nightdesk.runtime.shown import Check
 from nightdesk.skills.model import make_model
 from nightdesk.sync.access import access_for
@@ -36,6 +37,26 @@ def shared_checks(desk: Desk) -> Iterator[Check]:
         yield _maildir(desk)
     yield _model(desk)
     yield _guard(desk)
+    yield _keys(desk)
+
+
+def _keys(desk: Desk) -> Check:
+    """Whether this half knows the other's key, without which it believes nobody, or everybody."""
+    keys = desk.settings.trusted
+    local = desk.role is Role.LOCAL
+    known, name = (keys.cloud, "cloud's key") if local else (keys.owner, "laptop's key")
+    try:
+        trust_for(desk)
+    except NightdeskError as e:
+        return Check(name, False, e.what, e.remedy)
+    remedies = {
+        Role.LOCAL: "Until then sync stops at what a cloud agent writes. Run `agent-local init"
+        " --trust-cloud FILE` with the line that `agent-cloud init` printed",
+        Role.CLOUD: "Until then everybody who can push counts as you. Run `agent-cloud init"
+        " --trust-local FILE` with the line that `agent-local init` printed",
+    }
+    shown = f"{len(known)} known" + (f", {len(keys.devices)} devices" if keys.devices else "")
+    return Check(name, bool(known) or None, shown, "" if known else remedies[desk.role])
 
 
 def _git() -> Check:

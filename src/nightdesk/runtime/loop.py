@@ -6,6 +6,7 @@ A pass is the same whether it is the first, the thousandth or the only one.
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,6 +87,14 @@ def run(one_pass: Pass, wake: Signal, stop: Stop) -> None:
             except OSError as e:
                 status = f"{e.filename or 'the system'}: {e.strerror}"
                 log.error("the system refused", what=str(e), remedy="Check disk and permissions")
+                pause = 5.0
+            except sqlite3.OperationalError as e:  # full, read-only, locked by a backup
+                status = f"a database in the state folder: {e}"
+                log.error(
+                    "the system refused",
+                    what=status,
+                    remedy="Free space on the disk of the state folder, or make it writable",
+                )
                 pause = 5.0
             except Exception:  # a bug in one pass must not stop the desk
                 bugs += 1

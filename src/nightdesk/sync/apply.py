@@ -6,7 +6,7 @@ the plan expected is put back, and the caller plans again from a new snapshot.
 
 from __future__ import annotations
 
-import secrets
+import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,11 +14,13 @@ from pathlib import Path
 
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.plan import Step, Verb
-from nightdesk.sync.storage import FATAL, unavailable
-from nightdesk.vault.files import create, exchange, move, read_regular
-from nightdesk.vault.layout import conflict_name
+from nightdesk.sync.storage import FATAL, gone, unavailable
+from nightdesk.vault.files import create, move, read_regular
+from nightdesk.vault.unchanged import remove_unchanged, replace_unchanged
 
 _LIMIT = 1 << 30
+_OTHER_KIND = frozenset({errno.EINVAL, errno.ELOOP})
+"""How a folder or a link answers where an ordinary file was."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,6 @@ class _DisturbedError(Exception):
 
 def apply(
     vault: Path,
-    trash: Path,
     steps: Sequence[Step],
     blobs: Mapping[str, bytes],
     before_each: Callable[[], None] = lambda: None,
@@ -52,26 +53,28 @@ def apply(
     """Carry out the steps; each is done or not done, and doing it again is harmless.
 
     Args:
-        trash: a folder on the vault's file system; removed files pass through it, and what
-            turns out to be a person's stays there if its place is taken.
         blobs: id -> bytes, for every step that writes.
         before_each: called before every step.
 
     Raises:
         VaultUnavailable: the disk is full, read-only or failing.
     """
-    trash.mkdir(exist_ok=True)  # never its parents: a vault that vanished is not made anew
+    if steps and not vault.is_dir():  # a vault that vanished is not made anew
+        raise gone(vault)
     applied = Applied()
     for step in steps:
         before_each()
         try:
-            _carry_out(vault, trash, step, blobs)
+            _carry_out(vault, step, blobs)
         except (_DisturbedError, FileExistsError, NotADirectoryError, IsADirectoryError):
             # The next snapshot sees what stands there; the caller counts how often.
             applied.disturbed.append(step.target or step.path)
         except OSError as e:
             if e.errno in FATAL:
                 raise unavailable(vault, e.strerror or str(e)) from e
+            if e.errno in _OTHER_KIND:
+                applied.disturbed.append(step.target or step.path)
+                continue
             applied.unwritable[step.target or step.path] = e.strerror or str(e)
             if step.expect:
                 applied.unwritable.setdefault(step.path, e.strerror or str(e))
@@ -81,7 +84,7 @@ def apply(
     return applied
 
 
-def _carry_out(vault: Path, trash: Path, step: Step, blobs: Mapping[str, bytes]) -> None:
+def _carry_out(vault: Path, step: Step, blobs: Mapping[str, bytes]) -> None:
     path = vault / step.path
     match step.verb:
         case Verb.CREATE:
@@ -95,7 +98,7 @@ def _carry_out(vault: Path, trash: Path, step: Step, blobs: Mapping[str, bytes])
                 raise _DisturbedError
             _expect(vault / step.target, step.expect)
         case Verb.REMOVE:
-            _remove(path, step.expect, trash)
+            _remove(path, step.expect)
 
 
 def _current(path: Path) -> bytes | None:
@@ -126,49 +129,16 @@ def _replace(path: Path, expect: str, data: bytes) -> None:
         return
     if found is None or blob_oid(found) != expect:
         raise _DisturbedError
-    try:
-        out = exchange(path, data)
-    except FileNotFoundError as e:
-        raise _DisturbedError from e
-    if blob_oid(out) == expect:
-        return
-    _put_back(path, out, data)
-    raise _DisturbedError
+    if not replace_unchanged(path, found, data):
+        raise _DisturbedError
 
 
-def _put_back(path: Path, theirs: bytes, ours: bytes) -> None:
-    """Give a person's version its place again, also when another save slips in between."""
-    while True:
-        try:
-            out = exchange(path, theirs)
-        except FileNotFoundError:  # moved away with our bytes in it: keep theirs beside
-            with suppress(FileExistsError):
-                create(Path(conflict_name(str(path), theirs)), theirs)
-            return
-        if out == ours:
-            return
-        ours, theirs = theirs, out  # a newer save came out: that one belongs there
-        with suppress(FileExistsError):
-            create(Path(conflict_name(str(path), ours)), ours)
-
-
-def _remove(path: Path, expect: str, trash: Path) -> None:
+def _remove(path: Path, expect: str) -> None:
     found = _current(path)
     if found is None:
         return
-    if blob_oid(found) != expect:
+    if blob_oid(found) != expect or not remove_unchanged(path, found):
         raise _DisturbedError
-    out = trash / secrets.token_hex(8)
-    if not move(path, out):
-        return  # gone by itself
-    data = _current(out)
-    if data is not None and blob_oid(data) == expect:
-        out.unlink()
-        return
-    if not move(out, path):  # its place is taken: the trash keeps it, and a copy lies beside
-        with suppress(FileExistsError):
-            create(Path(conflict_name(str(path), data or b"")), data or b"")
-    raise _DisturbedError
 
 
 def _clear_empty_folders(path: Path) -> None:

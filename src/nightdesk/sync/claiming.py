@@ -150,7 +150,6 @@ class Claiming:
             if push.outcome is PushOutcome.ACCEPTED:
                 self._won_at = now
                 self._in_a_row += 1
-                self._trees.stands_at(made.commit)
                 self._seen = made.commit
                 return dict(made.moves)
             if push.outcome is PushOutcome.REFUSED:

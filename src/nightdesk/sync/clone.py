@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -131,16 +134,52 @@ def remove_own_locks(git: Git) -> None:
         stale.unlink(missing_ok=True)
 
 
-def step_along(git: Git, commit: str) -> None:
+def step_along(git: Git, commit: str) -> bool:
     """Bring the person's branch and index into step, so that their `git status` is clean.
 
     Best effort: sync rests on neither. A commit that the person made is kept under a ref of
     its own (its files are on the disk and sync as they are); an index in use stays untouched.
+
+    Returns:
+        Whether both are in step; otherwise it is worth trying again later.
     """
     main = git.resolve(MAIN)
     if main and main != commit and not git.is_ancestor(main, commit):
         git.update_refs((f"{KEPT}/{main[:12]}", main))
-    if main != commit:
-        git.call("update-ref", MAIN, commit, ok=(0, 1, 128))
-    if not (git.folder / "index.lock").exists():
-        git.call("read-tree", "--reset", commit, ok=(0, 1, 128))
+    moved = main == commit or git.call("update-ref", MAIN, commit, ok=(0, 1, 128)).code == 0
+    return _renew_index(git, commit) and moved
+
+
+def _renew_index(git: Git, commit: str) -> bool:
+    """Build the index beside the person's and put it there under git's own lock.
+
+    The lock is made last, as a second name of our file: a run that is killed in between leaves
+    a lock that can be told from the person's.
+    """
+    index, ours = git.folder / "index", git.folder / "nightdesk-index"
+    lock_file = git.folder / "index.lock"
+    _give_lock_back(lock_file, ours)
+    ours.unlink(missing_ok=True)
+    if lock_file.exists():
+        return False
+    with suppress(OSError):
+        shutil.copyfile(index, ours)  # with what git knows of the files' times
+        ours.chmod(index.stat().st_mode & 0o777)
+    ours.with_name(ours.name + ".lock").unlink(missing_ok=True)
+    done = git.call("read-tree", "--reset", commit, index=ours, ok=(0, 1, 128))
+    renewed = done.code == 0
+    if renewed:
+        try:
+            os.link(ours, lock_file)
+            lock_file.rename(index)
+        except OSError:  # somebody has just begun to work, or the disk is full
+            _give_lock_back(lock_file, ours)
+            renewed = False
+    ours.unlink(missing_ok=True)
+    return renewed
+
+
+def _give_lock_back(lock_file: Path, ours: Path) -> None:
+    with suppress(FileNotFoundError):
+        if lock_file.lstat().st_ino == ours.lstat().st_ino:
+            lock_file.unlink()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nightdesk.sync.entries import Entry
 from nightdesk.sync.gate import divide, fault
 from nightdesk.sync.git import Git
+from nightdesk.sync.pathmaps import Paths
 
 _KEEP = 3
 
@@ -21,8 +21,8 @@ class Listing:
         alien: those that never are (links, hidden files, forbidden names).
     """
 
-    vault: Mapping[str, Entry] = field(default_factory=dict)
-    alien: Mapping[str, Entry] = field(default_factory=dict)
+    vault: Paths[Entry] = field(default_factory=Paths)
+    alien: Paths[Entry] = field(default_factory=Paths)
 
 
 class Commits:
@@ -49,13 +49,14 @@ class Commits:
             del self._known[next(iter(self._known))]
 
     def _whole(self, commit: str) -> Listing:
-        return Listing(*divide(self._git.tree_of(commit)))
+        return Listing(*map(Paths.of, divide(self._git.tree_of(commit))))
 
     def _from(self, near: str, commit: str) -> Listing:
-        vault, alien = dict(self._known[near].vault), dict(self._known[near].alien)
+        vault: dict[str, Entry | None] = {}
+        alien: dict[str, Entry | None] = {}
         for path, entry in self._git.diff(near, commit).items():
-            vault.pop(path, None)
-            alien.pop(path, None)
+            vault[path] = alien[path] = None
             if entry:
                 (alien if fault(path, entry) else vault)[path] = entry
-        return Listing(vault, alien)
+        known = self._known[near]
+        return Listing(known.vault.updated(vault), known.alien.updated(alien))

@@ -39,15 +39,7 @@ class Distrust:
             for path, (bad, good) in self._paths.items()
             if listing.vault.get(path) == bad and bad != good
         }
-        if not hidden:
-            return listing
-        vault = dict(listing.vault)
-        for path, good in hidden.items():
-            if good is None:
-                vault.pop(path, None)
-            else:
-                vault[path] = good
-        return Listing(vault, listing.alien)
+        return Listing(listing.vault.updated(hidden), listing.alien) if hidden else listing
 
     def learn(
         self, refused: Iterable[str], tip: Mapping[str, Entry], seen: Mapping[str, Entry]

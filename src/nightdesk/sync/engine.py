@@ -8,10 +8,12 @@ the two states, each file in one of them, and the next cycle comes to the same r
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from nightdesk.config import SyncSettings
@@ -44,10 +46,12 @@ from nightdesk.sync.held_back import HeldBackFile
 from nightdesk.sync.history import History
 from nightdesk.sync.hub import Heartbeat, Hub, Line
 from nightdesk.sync.judging import Incoming, Judge, Judging
+from nightdesk.sync.leftovers import sweep
 from nightdesk.sync.limits import DeletionGuard, RefusedPush
 from nightdesk.sync.merge import Knowledge, merge
 from nightdesk.sync.overlay import Shown, Unwritten, show
 from nightdesk.sync.pairing import is_state_note
+from nightdesk.sync.pathmaps import Draft, Paths, changes_between
 from nightdesk.sync.plan import MergePlan
 from nightdesk.sync.report import CycleReport, Progress
 from nightdesk.sync.returned import as_inbox_notes
@@ -58,14 +62,26 @@ from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
 from nightdesk.sync.storage import unavailable
-from nightdesk.sync.trees import Trees, changes_between, patched
+from nightdesk.sync.trees import Trees
+from nightdesk.sync.upkeep import Upkeep
 from nightdesk.vault import claims
 from nightdesk.vault.files import move
 
 __all__ = ["CycleReport", "Engine", "create_root", "is_running", "join"]
 
+BEGUN = "refs/nightdesk/begun"
+"""The hub's commit whose merge was last begun to be written to this disk."""
+
 LOCK = "sync.lock"
 ATTEMPTS = 12
+ROUND_SECONDS = 900.0
+"""No cycle lasts longer, however many single calls stay within their own deadlines."""
+CALM_SECONDS = 2.0
+"""So long after the last commit the person's own git is brought into step..."""
+UNCALM_SECONDS = 60.0
+"""...and so long after the first that it lags behind, calm or not."""
+WALK_SHARE = 0.005
+"""The part of the time that may go into listing the whole vault behind a watcher's back."""
 STRIKES = 3
 """A path that was in the way so often in one cycle is set aside and reported."""
 
@@ -137,9 +153,15 @@ class Engine:
         self._one_at_a_time = threading.RLock()
         self._open = ExitStack()
         self._base: str | None = None
-        self._tip: PathMap = {}
+        self._tip: Paths[Entry] = Paths()
         self._whereabouts = Whereabouts({}, {}, {}, lambda path, entry: ("", False))
         self._last_full = 0.0
+        self._unsettled = True  # a run that was killed, or failed, may have left something
+        self._changed: Callable[[], frozenset[str] | None] | None = None
+        self._next_walk = 0.0
+        self._settled: str | None = None
+        self._begun: str | None = None
+        self._moved_at: tuple[float, float] | None = None
 
     def open(self) -> None:
         """Take the vault's lock and check the clone.
@@ -172,12 +194,14 @@ class Engine:
                 )
             git = self._git
             me = signing_key(self._state, self._agent)
-            self._trees = Trees(git, self._state / "index")
+            self._trees = Trees(git)
             self._hub = Hub(git, self._agent)
             self._commits = Commits(git)
             self._contents = Contents(git)
             self._history = History(git, self._trees)
-            self._scanner = Scanner(self._vault, git, self._guard, self._withhold)
+            self._scanner = Scanner(
+                self._vault, git, self._guard, self._withhold, self._contents.note
+            )
             self._cards = (
                 CardReview(git, self._contents, self._incoming) if self._incoming else None
             )
@@ -203,13 +227,39 @@ class Engine:
                 entries_at=lambda commit: self._listing(commit).vault,
                 may_claim_on=self._may_claim_on,
             )
-            step_along(git, self._base)
+            now = time.monotonic()
+            self._moved_at = None if step_along(git, self._base) else (now, now)
+            self._settled = None
+            self._begun = git.resolve(BEGUN)
+            self._upkeep = Upkeep(self._git, self._role)
+            self._unsettled = True
             self._open = opening.pop_all()
 
     def close(self) -> None:
-        """Give the locks back."""
+        """Give the locks back, with the person's own git in step."""
         with self._one_at_a_time:
+            self._changed = None
+            if self._moved_at:
+                self._step_along()
             self._open.close()
+
+    def watched(self, take: Callable[[], frozenset[str] | None]) -> None:
+        """Look only at what a watcher tells, from the next cycle on.
+
+        Args:
+            take: the paths that changed since it was last called, and None where the watcher
+                cannot tell: then the whole vault is listed, as it is without a watcher. They
+                are hints; a lost one is found by the next full scan, or earlier.
+        """
+        with self._one_at_a_time:
+            self._changed = take
+            self._next_walk = 0.0
+
+    def due(self) -> float | None:
+        """Seconds until a cycle has something to do by itself; None where nothing is left."""
+        if not self._moved_at:
+            return None
+        return max(0.0, self._step_at() - time.monotonic())
 
     def interrupt(self) -> None:
         """End every talk with the hub at once, now and until the next `open`.
@@ -236,19 +286,26 @@ class Engine:
             due = time.monotonic() - self._last_full > self._settings.full_scan_seconds
             full = full or due or not self._last_full
             progress = Progress()
+            self._git.deadline = time.monotonic() + ROUND_SECONDS
             try:
                 for attempt in range(ATTEMPTS):
                     if self._attempt(progress, full=full and attempt == 0):
                         break
                     back_off(attempt)
                 else:
-                    progress.offline = progress.offline or "the hub is busy; the next cycle goes on"
+                    progress.offline = progress.offline or (
+                        f"{progress.lost or 'the hub is busy'}; the next cycle goes on"
+                    )
             except OSError as e:  # a full or read-only state folder, a vault that vanishes
                 raise unavailable(e.filename or self._state, e.strerror or str(e)) from e
             finally:
+                self._git.deadline = math.inf
                 self._contents.forget()
             if full:
                 self._last_full = time.monotonic()
+            if self._moved_at and time.monotonic() >= self._step_at():
+                self._step_along()
+            self._upkeep.after_cycle(pushed=bool(progress.pushed))
             self._held.keep(progress.held_back)
             return progress.report(self._base)
 
@@ -277,9 +334,11 @@ class Engine:
         with self._one_at_a_time:
             if most is not None:
                 moves = self._claiming.claim(paths, most)
+                self._scanner.look_again([*moves, *moves.values()])
                 return claims.claim_all(self._vault, moves, self._agent)
             for start in range(0, len(paths), BATCH):
                 moves = self._claiming.claim(paths[start : start + BATCH])
+                self._scanner.look_again([*moves, *moves.values()])
                 won += claims.claim_all(self._vault, moves, self._agent)
         return won
 
@@ -369,9 +428,8 @@ class Engine:
             name: file name, with `.md`.
         """
         with self._one_at_a_time:
-            for path, entry in self._tip.items():
-                if path.endswith(f"/{name}") and is_state_note(path):
-                    return path, self._contents.read(entry.oid)
+            for path in self._contents.named(self._tip, name):
+                return path, self._contents.read(self._tip[path].oid)
         return None
 
     # One attempt ------------------------------------------------------------------------
@@ -379,14 +437,19 @@ class Engine:
     def _attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
         check_idle(self._git)
+        if self._unsettled:
+            copies, settled = sweep(self._git)
+            progress.conflicts.update(dict.fromkeys(copies))
+            self._unsettled = not settled
+            self._scanner.look_again(copies)
         base = self._listing(self._base)
         self._try_again(base.vault)
-        snapshot = self._scanner.scan(base.vault, full=full)
-        progress.held_back = snapshot.held
+        snapshot = self._look(base, full=full)
+        progress.held_back = list(snapshot.held)
         self._unwritten.settle(snapshot.entries, base.vault)
-        seen = {**snapshot.entries, **snapshot.waiting}
-        self._history.keep(self._base, base.vault, seen)
-        self._unwritten.hide(snapshot.entries)
+        self._contents.learn(base.vault)
+        self._history.keep(self._base, base.vault, snapshot.entries.updated(snapshot.waiting))
+        snapshot = replace(snapshot, entries=self._unwritten.hide(snapshot.entries))
         self._crash("after_snapshot")
         progress.offline = ""
         found = self._ask_hub(progress)
@@ -395,7 +458,9 @@ class Engine:
         tip, line = found
         assert self._base is not None
         come = self._judging.incoming(self._base, tip) if tip != self._base else Incoming()
-        shown, reviewed = self._review(snapshot, base, tip, come)
+        theirs = base.vault.updated(come.changes)
+        base = self._as_far_as_written(base, snapshot)
+        shown, reviewed = self._review(snapshot, base, theirs, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self._listing(tip)
         plan = self._merge(snapshot, base, shown, reviewed, come.commits, progress)
@@ -405,6 +470,9 @@ class Engine:
         steps = [step for step in plan.steps if step.path not in progress.withdrawn]
         self._deletions.check(steps, shown.ours, changes, listing.vault)
         self._crash("after_merge")
+        if plan.steps and tip != self._begun:
+            self._git.update_refs((BEGUN, tip))
+            self._begun = tip
         if not self._apply(plan, progress, snapshot):
             return False
         self._move_base(tip)
@@ -412,7 +480,8 @@ class Engine:
             return False
         done = self._publish(tip, listing, changes, progress, line is Line.BEHIND)
         # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
-        self._claiming.hub_stands_at(self._base if done else None)
+        self._settled = self._base if done else None
+        self._claiming.hub_stands_at(self._settled)
         if done:
             self._deletions.used()
             progress.refused.update(
@@ -453,24 +522,45 @@ class Engine:
             return mending.adopt(self._git, self._base, tip)
         return mending.adopt_if_asked(self._git, self._state, self._base, tip, trouble)
 
+    def _look(self, base: Listing, *, full: bool) -> Snapshot:
+        """Look at the disk: where the watcher points, or everywhere when it cannot tell."""
+        changed = self._changed() if self._changed else None
+        start = time.monotonic()
+        if full or start > self._next_walk:
+            changed = None
+        snapshot = self._scanner.scan(base.vault, full=full, changed=changed)
+        if changed is None:
+            now = time.monotonic()
+            self._next_walk = now + max(30.0, (now - start) / WALK_SHARE)
+        return snapshot
+
     def _review(
-        self, snapshot: Snapshot, base: Listing, tip: str, come: Incoming
+        self, snapshot: Snapshot, base: Listing, theirs: Paths[Entry], tip: str, come: Incoming
     ) -> tuple[Shown, Reviewed]:
         told = keep_evidence(self._git, self._state, come.findings)
-        self._tip = theirs = patched(base.vault, come.changes)
+        self._tip = theirs
         if self._role is Role.CLOUD:
             refused = [finding.path for finding in come.findings]
             self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
         if come.commits or snapshot.waiting:
             self._contents.learn(base.vault, theirs, snapshot.entries, snapshot.waiting)
-        shown = show(snapshot, base.vault, theirs, self._contents.ident, self._unwritten.reasons)
-        reviewed = Reviewed(theirs, [Refusal(printable(f.path), f.reason) for f in told])
+        shown = show(
+            snapshot,
+            base.vault,
+            theirs,
+            self._contents.ident,
+            self._contents.find,
+            self._contents.named,
+            self._unwritten.reasons,
+        )
+        reviewed = Reviewed(Draft(theirs), [Refusal(printable(f.path), f.reason) for f in told])
         if self._role is Role.LOCAL:
             drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
-            there = {**shown.ours, **theirs}
-            theirs.update(as_inbox_notes(told, there, self._git, self._contents))
+            reviewed.theirs.update(
+                as_inbox_notes(told, shown.ours, theirs, self._git, self._contents)
+            )
         self._whereabouts = Whereabouts(
-            base.vault, shown.ours, reviewed.theirs, self._contents.ident
+            base.vault, shown.ours, reviewed.theirs.done(), self._contents.ident
         )
         if self._cards:
             self._cards.review(base.vault, shown.ours, reviewed)
@@ -493,23 +583,25 @@ class Engine:
         commits: Sequence[Commit],
         progress: Progress,
     ) -> MergePlan:
-        if shown.ours == base.vault and reviewed.theirs == base.vault:
+        theirs = reviewed.theirs.done()
+        if shown.ours == base.vault and theirs == base.vault:
             return MergePlan(base.vault)
-        self._contents.learn(base.vault, shown.ours, reviewed.theirs)
-        before = self._without_doubles(base.vault, shown.ours, reviewed.theirs, progress)
+        self._contents.learn(base.vault, shown.ours, theirs)
+        before = self._without_doubles(base.vault, shown.ours, theirs, progress)
         times = {change.path: float(c.time) for c in commits for change in c.changes}
         know = Knowledge(
             ident=self._contents.ident,
             read=self._contents.read,
             merge_text=self._git.merge_text,
-            ours_time=lambda path: snapshot.times.get(path, 0.0),
+            ours_time=snapshot.time_of,
             theirs_time=lambda path: times.get(path, 0.0),
             now=time.time(),
+            find=self._contents.find,
         )
         return merge(
             before,
             shown.ours,
-            reviewed.theirs,
+            theirs,
             ours_is=self._role,
             know=know,
             agent=self._agent,
@@ -523,7 +615,7 @@ class Engine:
         steps = self._unwritten.steps(base)
         if steps:
             blobs = self._contents.read_all(step.new for step in steps if step.new)
-            apply(self._vault, self._git.folder / "nightdesk-trash", steps, blobs)
+            apply(self._vault, steps, blobs)
 
     def _without_doubles(
         self, base: PathMap, ours: PathMap, theirs: PathMap, progress: Progress
@@ -545,16 +637,20 @@ class Engine:
         """Bring the disk to the plan; False when somebody changed it in between."""
         self._git.write(list(plan.blobs.values()))
         blobs = self._contents.read_all(step.new for step in plan.steps if step.new)
+        # The disk is about to change: whatever becomes of it, the next scan looks.
+        self._scanner.look_again(p for s in plan.steps for p in (s.path, s.target) if p)
+        unsettled, self._unsettled = self._unsettled, True
         applied: Applied = apply(
             self._vault,
-            self._git.folder / "nightdesk-trash",
             plan.steps,
             blobs,
             lambda: self._crash("during_apply"),
         )
+        self._unsettled = unsettled
         self._crash("after_apply")
         progress.pulled.update(dict.fromkeys(applied.paths))
         self._unwritten.add(applied.unwritable, applied.stale)
+        self._scanner.look_again(path.rpartition("/")[0] for path in applied.disturbed)
         for path in applied.disturbed:
             if path not in snapshot.entries:  # a note that a person goes on saving is read again
                 progress.strikes[path] = progress.strikes.get(path, 0) + 1
@@ -564,6 +660,32 @@ class Engine:
             return False
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
+
+    def _as_far_as_written(self, base: Listing, snapshot: Snapshot) -> Listing:
+        """What both sides had in common, with what an unfinished run has written since.
+
+        Without this a note that a killed run had written, and that was then removed in the
+        hub, would look like a new one of this disk, and come back.
+        """
+        begun = self._begun
+        if begun in (None, self._base) or self._base is None:
+            return base
+        if not self._git.is_ancestor(self._base, begun):
+            self._begun = None
+            return base
+        changes = changes_between(base.vault, self._listing(begun).vault)
+        names: dict[str, str] = {}
+        for path, entry in changes.items():
+            known = entry or base.vault[path]
+            # A move is one change: half of it would make the note new at its new place.
+            names[path] = self._contents.ident(path, known)[0] if is_state_note(path) else path
+        other = {
+            names[path]
+            for path, entry in changes.items()
+            if snapshot.entries.get(path) != entry or path in snapshot.occupied
+        }
+        done = {path: entry for path, entry in changes.items() if names[path] not in other}
+        return Listing(base.vault.updated(done), base.alien)
 
     def _leaks(self, changes: Mapping[str, Entry | None], snapshot: Snapshot, tip: Listing) -> bool:
         """Whether a merge made bytes, or put them at a path, that must not leave.
@@ -610,12 +732,13 @@ class Engine:
             self._refused.remember(changes, error.what, passing=push.passing)
             raise error
         if push.outcome is not PushOutcome.ACCEPTED:
+            progress.lost = push.locked
             return False
         self._crash("after_push")
         if changes:
-            alien = {p: e for p, e in listing.alien.items() if changes.get(p, e) is not None}
-            self._commits.learn(commit, Listing(patched(listing.vault, changes), alien))
-            self._trees.stands_at(commit)
+            gone = [path for path, entry in changes.items() if entry is None]
+            alien = listing.alien.updated(dict.fromkeys(gone))
+            self._commits.learn(commit, Listing(listing.vault.updated(changes), alien))
             self._refused.forget()
         progress.pushed.update(dict.fromkeys(changes))
         self._move_base(commit)
@@ -627,12 +750,29 @@ class Engine:
             return
         self._git.update_refs((BASE, commit))
         self._base = commit
-        step_along(self._git, commit)
+        now = time.monotonic()
+        self._moved_at = (self._moved_at[0] if self._moved_at else now, now)
+
+    def _step_at(self) -> float:
+        """When the person's own git is to be brought into step; it costs what the vault holds."""
+        assert self._moved_at is not None
+        first, last = self._moved_at
+        return min(first + UNCALM_SECONDS, last + CALM_SECONDS)
+
+    def _step_along(self) -> None:
+        assert self._base is not None
+        self._moved_at = None
+        with suppress(NightdeskError, OSError):  # sync rests on nothing of it
+            if not step_along(self._git, self._base):  # a lock was in the way
+                now = time.monotonic()
+                self._moved_at = (now, now)
 
     def _may_claim_on(self, tip: str | None) -> bool:
         assert self._base is not None
         if tip is None or self._hub.compare(self._base, tip) is Line.BEHIND:
             return False
+        if self._role is Role.LOCAL and self._settled != self._base:
+            return False  # what was refused is not undone in the hub yet
         # What we sign, we have judged: nothing is built upon what must be undone first.
         return self._judging.is_clean(self._base, tip)
 

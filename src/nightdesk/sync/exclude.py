@@ -32,7 +32,7 @@ _NAMES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 14)
 def excluded(path: str) -> str | None:
     """Say why a path never syncs, whatever is in it; None when it may.
 
@@ -57,7 +57,7 @@ def excluded(path: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 14)
 def fault_in_path(path: str) -> str | None:
     """Say which part of a path has a name that cannot be used everywhere, and why."""
     for part in path.split("/"):

@@ -78,7 +78,7 @@ def create_root(
     root = git.resolve(_ROOT) if tip else None
     if root is None:
         _seed(vault, template)
-        root = _root_commit(git, state, agent, guard or Guard(role=Role.LOCAL))
+        root = _root_commit(git, agent, guard or Guard(role=Role.LOCAL))
         push = git.push(f"{root}:{MAIN}", only_if_absent=MAIN)
         if push.outcome is PushOutcome.REFUSED:
             raise refused(hub, push)
@@ -216,9 +216,9 @@ def _seed(vault: Path, template: Path) -> None:
                 create(target, source.read_bytes())
 
 
-def _root_commit(git: Git, state: Path, agent: str, guard: Guard) -> str:
+def _root_commit(git: Git, agent: str, guard: Guard) -> str:
     snapshot = Scanner(git.vault, git, guard).scan({}, full=True)
-    tree = Trees(git, state / "index").write(None, dict(snapshot.entries))
+    tree = Trees(git).write(None, dict(snapshot.entries))
     root = git.commit(tree, [], f"{agent}: the vault begins")
     git.update_refs((_ROOT, root))
     return root

@@ -6,18 +6,22 @@ from trees, and the vault's files are written by `sync.apply`. No option newer t
 
 from __future__ import annotations
 
+import math
 import secrets
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.sync import locks
 from nightdesk.sync.access import Access
-from nightdesk.sync.address import check_hub_url
+from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.entries import Commit, Entry
 from nightdesk.sync.parsing import (
     LOG,
@@ -29,7 +33,7 @@ from nightdesk.sync.parsing import (
     read_tree,
     rows,
 )
-from nightdesk.sync.process import Result, run
+from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
 from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
 from nightdesk.sync.trouble import unreachable
@@ -37,6 +41,7 @@ from nightdesk.sync.trouble import unreachable
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
 NETWORK_SECONDS = 120.0
+LOCAL_SECONDS = 120.0
 
 _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
 _CLOCK_GRAIN = 2.0
@@ -46,6 +51,10 @@ _BROKEN = (
     *("fsck error", "did not send all necessary", "missing necessary objects", "corrupt"),
     *("invalid tree", ", not a tree", ", not a blob"),
 )
+_PACKED_AWAY = "unable to create temporary file: No such file or directory"
+"""A repack beside it removed the emptied folder in which git was about to make an object."""
+
+_TOO_LARGE = f"died of signal {int(signal.SIGXFSZ)}"
 
 
 class PushOutcome(Enum):
@@ -64,11 +73,13 @@ class Push:
     Attributes:
         passing: the hub could not, rather than would not (its disk is full or read-only, or its
             quota is used up): the same push may be accepted later.
+        locked: which lock file in a hub on this machine is in the way, and what to do; else "".
     """
 
     outcome: PushOutcome
     reason: str = ""
     passing: bool = False
+    locked: str = ""
 
 
 class Git:
@@ -85,6 +96,7 @@ class Git:
 
     Attributes:
         interrupted: once set, every talk with the hub ends at once, as if by its deadline.
+        deadline: until when all commands of a round must have ended, on the monotonic clock.
     """
 
     def __init__(
@@ -104,6 +116,7 @@ class Git:
         self.folder = folder or vault / ".git"
         self.key = key
         self.interrupted = threading.Event()
+        self.deadline = math.inf
         self._access = access or Access(hub, state, agent=agent)
         self._environment = {
             "GIT_DIR": str(self.folder),
@@ -135,10 +148,10 @@ class Git:
         if index:
             environment["GIT_INDEX_FILE"] = str(index)
         start = time.time()
-        result = run(self.vault, arguments, environment=environment, stdin=stdin)
+        result = self._run(arguments, environment, stdin=stdin)
         if result.timed_out or result.code not in set(ok):
             self._check_disk(result, start, index)
-            raise SyncHalted(
+            raise locks.blocked(result.err) or SyncHalted(
                 f"git {_command(arguments)} failed: {result.reason}",
                 remedy="Check the disk's free space and run `git fsck` in the vault",
                 where=str(self.vault),
@@ -151,6 +164,8 @@ class Git:
         """Tell a disk that is full, read-only or gone from every other fault."""
         if not (self.folder / "HEAD").is_file():
             raise gone(self.vault)
+        if self.key and not self.key.is_file():
+            raise gone(self.state, "the state folder with the signing key")
         reason = told_by_git(result.err, talks=talks)
         if reason:
             remove_leftovers(self.folder, start - _CLOCK_GRAIN)
@@ -329,9 +344,17 @@ class Git:
             self.hub,
         ]
         start = time.time()
-        result = self._talk([*arguments, *refspecs])
+        result = self._talk([*arguments, *refspecs], through=CAPPED)
         if result.code == 0:
             return True
+        if _TOO_LARGE in result.err or result.code == -signal.SIGXFSZ:
+            remove_leftovers(self.folder, start - _CLOCK_GRAIN)
+            raise SyncHalted(
+                f"the hub sends more than {FETCH_BYTES >> 20} MiB at once",
+                remedy="Look at what it holds; if that is right, fetch it once by hand with"
+                f" `git -C {self.vault} fetch origin`",
+                where=self.hub,
+            )
         self._check_disk(result, start, talks=True)
         if any(word in result.err for word in _BROKEN):
             raise SyncHalted(
@@ -371,7 +394,7 @@ class Git:
             raise unreachable(self._access, result)
         return result.out.decode("ascii", "replace").partition("\t")[0].strip()
 
-    def _talk(self, arguments: Sequence[str]) -> Result:
+    def _talk(self, arguments: Sequence[str], *, through: Sequence[str] = ()) -> Result:
         """Run a command that talks to the hub.
 
         Git looks an address up in the configuration of the clone before it goes there: a
@@ -388,14 +411,31 @@ class Git:
             f"GIT_CONFIG_KEY_{number + 1}": f"url.{self.hub}.pushInsteadOf",
             f"GIT_CONFIG_VALUE_{number + 1}": word,
         }
-        return run(
-            self.vault,
+        return self._run(
             [word if argument == self.hub else argument for argument in arguments],
-            environment={**self._environment, **opened, **known},
+            {**self._environment, **opened, **known},
             protocols=(self._access.transport,),
             timeout=NETWORK_SECONDS,
             cancelled=self.interrupted.is_set,
+            through=through,
         )
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        timeout: float = LOCAL_SECONDS,
+        **options: Any,
+    ) -> Result:
+        options["timeout"] = max(0.0, min(timeout, self.deadline - time.monotonic()))
+        result = run(self.vault, arguments, environment=environment, **options)
+        if result.code != 0:
+            hub = local_path(self.hub)
+            removed = locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])])
+            if removed or _PACKED_AWAY in result.err:
+                result = run(self.vault, arguments, environment=environment, **options)
+        return result
 
 
 def refused(hub: str, push: Push) -> HubRefused:
@@ -430,10 +470,11 @@ def _read_push(result: Result) -> Push:
         reason = f"{verdict.removeprefix('[remote rejected] ').strip('()')}"
         said = said or _unpack_failure(result.err)
         reason = f"{reason}: {said}" if said else reason
+        locked = str(locks.blocked(result.err) or "")
         # A ref that cannot be written is no lost race: trying at once again would never end.
         passing = cannot_for_now(reason)
         lost = any(word in verdict for word in _LOST) and not passing
-        return Push(PushOutcome.LOST if lost else PushOutcome.REFUSED, reason, passing)
+        return Push(PushOutcome.LOST if lost else PushOutcome.REFUSED, reason, passing, locked)
     return Push(PushOutcome.UNKNOWN, result.reason)
 
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from nightdesk.sync.entries import Entry
 from nightdesk.sync.git import Git
-from nightdesk.sync.trees import Trees, changes_between
+from nightdesk.sync.pathmaps import changes_between
+from nightdesk.sync.trees import Trees
 
 SNAPSHOTS = "refs/nightdesk/snapshots"
 KEEP_DAYS = 30
@@ -20,6 +21,7 @@ class History:
         self._git = git
         self._trees = trees
         self._last = ""
+        self._chain: dict[str, tuple[str, str]] = {}  # ref -> its commit and that one's tree
         self._pruned = ""
 
     def keep(
@@ -33,20 +35,26 @@ class History:
         """
         day = datetime.now(UTC).strftime("%Y-%m-%d")
         self._prune(day)
-        if disk == base_map:  # the hub's own history has it
+        changes = changes_between(base_map, disk)
+        if not changes:  # the hub's own history has it
             return
-        tree = self._trees.write(base, changes_between(base_map, disk))
+        tree = self._trees.write(base, changes)
         if tree == self._last:
             return
         ref = f"{SNAPSHOTS}/{day}"
-        before = self._git.resolve(ref)
-        if before and self._git.resolve(f"{ref}^{{tree}}") == tree:
+        if ref not in self._chain:  # nobody else writes it
+            before = self._git.resolve(ref) or ""
+            last = (before and self._git.resolve(f"{ref}^{{tree}}")) or ""
+            self._chain = {ref: (before, last)}
+        before, last = self._chain[ref]
+        if last == tree:
             self._last = tree
             return
         stamp = datetime.now(UTC).strftime("%H:%M:%SZ")
         parents = [before] if before else []
         commit = self._git.commit(tree, parents, f"snapshot {day} {stamp}", signed=False)
         self._git.update_refs((ref, commit))
+        self._chain = {ref: (commit, tree)}
         self._last = tree
 
     def _prune(self, day: str) -> None:

@@ -98,9 +98,11 @@ class Hub:
         """
         if tip == base:
             return Line.SAME
+        if tip is not None and self._git.is_ancestor(base, tip):
+            return Line.AHEAD
         if tip is None or self._git.is_ancestor(tip, base):
             return Line.BEHIND
-        if self._git.is_ancestor(base, tip) or self._git.resolve(NOTHING) == base:
+        if self._git.resolve(NOTHING) == base:
             return Line.AHEAD
         raise SyncHalted(
             f"the hub's history was rewritten: {tip[:12]} does not contain {base[:12]},"

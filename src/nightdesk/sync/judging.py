@@ -16,8 +16,8 @@ from nightdesk.sync.entries import Changed, Commit, Entry, HeldBack, printable
 from nightdesk.sync.gate import Blobs, Finding, Verdict, fault, judge, start_of_judging
 from nightdesk.sync.git import Git
 from nightdesk.sync.inventory import Inventory
+from nightdesk.sync.pathmaps import changes_between
 from nightdesk.sync.signers import STRANGER, Key, Signer, Trust
-from nightdesk.sync.trees import changes_between
 
 Judge = Callable[
     [Sequence[Commit], Mapping[str, Signer], Inventory, Blobs],

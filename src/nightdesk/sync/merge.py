@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from nightdesk.policy import Role
 from nightdesk.sync.entries import FILE_MODE, Entry, PathMap, blob_oid
 from nightdesk.sync.heads import split
-from nightdesk.sync.pairing import Ident, Unit, pair
+from nightdesk.sync.pairing import Find, Ident, Unit, pair
+from nightdesk.sync.pathmaps import Draft, Paths
 from nightdesk.sync.plan import MergePlan, steps_between
 from nightdesk.vault.layout import STATE_FOLDERS, Folder, conflict_name
 
@@ -34,6 +35,7 @@ class Knowledge:
         ours_time: path -> when it was last changed on this disk, seconds since the epoch.
         theirs_time: path -> time of the commit that last changed it in the hub.
         now: a time after this counts as older than any other.
+        find: an index of the ids of the three sides; without one they are searched.
     """
 
     ident: Ident
@@ -42,6 +44,7 @@ class Knowledge:
     ours_time: Callable[[str], float]
     theirs_time: Callable[[str], float]
     now: float
+    find: Find | None = None
 
 
 @dataclass(slots=True)
@@ -101,7 +104,7 @@ class _Merge:
         absent: frozenset[str],
         occupied: Mapping[str, str],
     ) -> None:
-        self.base, self.ours, self.theirs = base, ours, theirs
+        self.base, self.ours, self.theirs = map(Paths.of, (base, ours, theirs))
         self.ours_is = ours_is
         self.know = know
         self.frozen = frozen
@@ -110,14 +113,14 @@ class _Merge:
         self.own_claims = f"{Folder.IN_PROGRESS}/{ours_is}/"
         self.blobs: dict[str, bytes] = {}
         self.conflicts: list[str] = []
-        self.tree: dict[str, Entry] = {}
+        self.tree = Draft(self.ours)
         self.untouched: set[str] = set()
         self.moved: dict[str, str] = {}
 
     def plan(self) -> MergePlan:
-        units = pair(self.base, self.ours, self.theirs, self.know.ident)
+        units = pair(self.base, self.ours, self.theirs, self.know.ident, self.know.find)
         in_units = {p for u in units for p in (u.base, u.ours, u.theirs) if p}
-        self.tree = {path: entry for path, entry in self.ours.items() if path not in in_units}
+        self.tree.changes = dict.fromkeys(in_units)
         # What is told as it was and has not changed anywhere is in no unit, and stays untold.
         self.untouched |= self.frozen - in_units
         outcomes = [outcome for unit in units if (outcome := self.resolve(unit))]
@@ -130,9 +133,10 @@ class _Merge:
             for loser in outcome.losers:
                 self.keep(outcome.path, loser)
         self.files_yield_to_folders()
-        disk = {path: entry for path, entry in self.ours.items() if path not in self.frozen}
-        steps = steps_between(disk, self.tree, self.moved, self.untouched)
-        return MergePlan(self.tree, steps, tuple(self.conflicts), self.blobs)
+        disk = self.ours.updated(dict.fromkeys(self.frozen))
+        tree = self.tree.done()
+        steps = steps_between(disk, tree, self.moved, self.untouched)
+        return MergePlan(tree, steps, tuple(self.conflicts), self.blobs)
 
     # One unit ---------------------------------------------------------------------------
 
@@ -291,13 +295,11 @@ class _Merge:
 
     def files_yield_to_folders(self) -> None:
         """Git and the disk know a name as a file or as a folder: the file takes another name."""
-        folders: set[str] = set()
-        for path in self.tree:
-            parent = path.rpartition("/")[0]
-            while parent and parent not in folders:
-                folders.add(parent)
-                parent = parent.rpartition("/")[0]
-        for path in sorted(folders & self.tree.keys()):
+        tree = self.tree.done()
+        # Disk and hub each are in order; only what came together here can be in the way.
+        new = self.tree.changes.keys() | self.frozen
+        parents = {folder for path in new if path in tree for folder in _folders_of(path)}
+        for path in sorted(p for p in new | parents if p in tree and tree.has_folder(p)):
             entry = self.tree.pop(path)
             name = self.copy_name(path, entry)
             self.tree[name] = entry
@@ -317,6 +319,11 @@ class _Merge:
 
     def bytes_of(self, entry: Entry) -> bytes:
         return self.blobs[entry.oid] if entry.oid in self.blobs else self.know.read(entry.oid)
+
+
+def _folders_of(path: str) -> list[str]:
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
 
 
 def _rank(path: str) -> int:

@@ -8,12 +8,13 @@ so that silence is never taken for a removal.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nightdesk.sync.entries import Entry, PathMap
-from nightdesk.sync.pairing import Ident, is_state_note
+from nightdesk.sync.pairing import Find, Ident, is_state_note
+from nightdesk.sync.pathmaps import Draft, Paths
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.snapshot import Snapshot
 from nightdesk.vault.files import write
@@ -32,13 +33,19 @@ class Shown:
         absent: those of them that the disk does not hold in any form that can be read.
     """
 
-    ours: dict[str, Entry]
+    ours: Paths[Entry]
     frozen: frozenset[str]
     absent: frozenset[str]
 
 
 def show(
-    snapshot: Snapshot, base: PathMap, theirs: PathMap, ident: Ident, unwritten: Mapping[str, str]
+    snapshot: Snapshot,
+    base: Paths[Entry],
+    theirs: PathMap,
+    ident: Ident,
+    find: Find,
+    named: Callable[[PathMap, str], Sequence[str]],
+    unwritten: Mapping[str, str],
 ) -> Shown:
     """Lay the hub's last known state over what is not told.
 
@@ -47,9 +54,10 @@ def show(
         theirs: the hub; where it already holds a decision on a waiting card, that decision
             meets the one of this disk in the merge.
         ident: id of a note in a state folder.
+        find, named: where the notes with an id, or with a file name, lie on a side, in order.
         unwritten: paths of `base` that could not be written on this disk.
     """
-    ours = dict(snapshot.entries)
+    ours = Draft(snapshot.entries)
     frozen: set[str] = set()
 
     def freeze(path: str) -> None:
@@ -57,45 +65,30 @@ def show(
             ours[path] = base[path]
             frozen.add(path)
 
-    prefixes = tuple(snapshot.unread)
-    if prefixes:
-        for path in base:
-            if path.startswith(prefixes):
-                freeze(path)
+    for folder in snapshot.unread:
+        for path, _ in base.below(folder):
+            freeze(path)
     for path in unwritten:
         if path in base:
             freeze(path)
     absent = frozenset(frozen)
-    homes = _homes(snapshot, base)
     for path in snapshot.stuck:
         if path in base:
             freeze(path)
-        elif is_state_note(path) and (home := homes.get(place_of(path).name)) is not None:
-            freeze(home)
+        # Moves keep the file's name, so the name finds the place that the hub has.
+        elif is_state_note(path) and (homes := named(base, place_of(path).name)):
+            freeze(homes[-1])
     for path, entry in snapshot.waiting.items():
         name = ident(path, entry)[0]
-        home = next(
-            (p for p in sorted(base) if is_state_note(p) and ident(p, base[p])[0] == name), None
-        )
+        home = next(iter(find(base, [name])[name]), None)
         if home is None:
             continue
-        decided = any(
-            p.startswith(_DECISION) and p != home and ident(p, e)[0] == name
-            for p, e in theirs.items()
-            if is_state_note(p)
-        )
+        decided = any(p.startswith(_DECISION) and p != home for p in find(theirs, [name])[name])
         if decided:
             ours[path] = entry
         else:
             freeze(home)
-    return Shown(ours, frozenset(frozen), absent)
-
-
-def _homes(snapshot: Snapshot, base: PathMap) -> dict[str, str]:
-    if not any(is_state_note(path) for path in snapshot.stuck):
-        return {}
-    # Moves keep the file's name, so the name finds the place that the hub has.
-    return {place_of(path).name: path for path in sorted(base) if is_state_note(path)}
+    return Shown(ours.done(), frozenset(frozen), absent)
 
 
 class Unwritten:
@@ -149,11 +142,11 @@ class Unwritten:
         if done:
             self._save()
 
-    def hide(self, entries: dict[str, Entry]) -> None:
-        """Take out of a snapshot what lies on the disk for want of a way to change it."""
-        for path, oid in self.stale.items():
-            if path in entries and entries[path].oid == oid:
-                del entries[path]
+    def hide(self, entries: Paths[Entry]) -> Paths[Entry]:
+        """Without what lies on the disk only for want of a way to change it."""
+        here = {path: entries.get(path) for path in self.stale}
+        hidden = [path for path, entry in here.items() if entry and entry.oid == self.stale[path]]
+        return entries.updated(dict.fromkeys(hidden))
 
     def _is_settled(self, path: str, here: Entry | None, hub: Entry | None) -> bool:
         had = self.stale.get(path, "")

@@ -6,16 +6,20 @@ move whatever was edited. Everything else is known by its path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
 from nightdesk.sync.entries import Entry, PathMap
+from nightdesk.sync.pathmaps import changes_between
 from nightdesk.vault.layout import place_of
 
 Ident: TypeAlias = Callable[[str, Entry], tuple[str, bool]]
 """Path and entry of a note in a state folder -> its id, and whether the note itself says it."""
+
+Find: TypeAlias = Callable[[PathMap, Collection[str]], Mapping[str, Collection[str]]]
+"""A side and ids -> for each id the paths of the state notes of that side that carry it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,46 +38,59 @@ class Unit:
     is_state: bool = False
 
 
-@lru_cache(maxsize=1 << 17)
+@lru_cache(maxsize=1 << 14)
 def is_state_note(path: str) -> bool:
     """Whether a path is a note in a folder that is a state (no conflict copy, no attachment)."""
     place = place_of(path)
     return place.is_state and place.is_note
 
 
-def pair(base: PathMap, ours: PathMap, theirs: PathMap, ident: Ident) -> list[Unit]:
+def pair(
+    base: PathMap, ours: PathMap, theirs: PathMap, ident: Ident, find: Find | None = None
+) -> list[Unit]:
     """Pair what differs between the sides; what is the same on all three is in no unit.
 
     The one exception: a note that did not change is in a unit when another path has its id.
+
+    Args:
+        find: an index of ids; without one, every note is asked for its id.
     """
-    touched = {p for p, _ in (base.items() ^ ours.items()) | (base.items() ^ theirs.items())}
+    touched = changes_between(base, ours).keys() | changes_between(base, theirs).keys()
     units = [
         Unit(*_where(path, base, ours, theirs))
         for path in sorted(touched)
         if not is_state_note(path)
     ]
-    return units + _pair_state(base, ours, theirs, ident, {p for p in touched if is_state_note(p)})
+    state = {p for p in touched if is_state_note(p)}
+    return units + _pair_state((base, ours, theirs), ident, find or _searching(ident), state)
+
+
+def _searching(ident: Ident) -> Find:
+    def find(side: PathMap, ids: Collection[str]) -> Mapping[str, Collection[str]]:
+        found: dict[str, list[str]] = {name: [] for name in ids}
+        for path, entry in side.items():
+            if is_state_note(path) and (name := ident(path, entry)[0]) in found:
+                found[name].append(path)
+        return found
+
+    return find
 
 
 def _pair_state(
-    base: PathMap, ours: PathMap, theirs: PathMap, ident: Ident, touched: set[str]
+    sides: tuple[PathMap, PathMap, PathMap], ident: Ident, find: Find, touched: set[str]
 ) -> list[Unit]:
     if not touched:
         return []
-    sides = (base, ours, theirs)
     wanted = {ident(p, side[p])[0] for side in sides for p in touched if p in side}
     groups: dict[str, tuple[dict[str, Entry], dict[str, Entry], dict[str, Entry]]] = {
         name: ({}, {}, {}) for name in sorted(wanted)
     }
     explicit: dict[str, bool] = dict.fromkeys(groups, False)
     for number, side in enumerate(sides):
-        for path, entry in side.items():
-            if not is_state_note(path):
-                continue
-            name, said = ident(path, entry)
-            if name in wanted:
-                groups[name][number][path] = entry
-                explicit[name] |= said
+        for name, paths in find(side, wanted).items():
+            for path in paths:
+                groups[name][number][path] = side[path]
+                explicit[name] |= ident(path, side[path])[1]
     units: list[Unit] = []
     for name, (b, o, t) in groups.items():
         found = _match(b, o, t)

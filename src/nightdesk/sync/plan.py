@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from nightdesk.sync.entries import Entry, PathMap
+from nightdesk.sync.pathmaps import changes_between
 from nightdesk.vault.layout import is_conflict_copy
 
 
@@ -68,8 +69,9 @@ def steps_between(
         moved: old path -> new path of notes that moved.
         untouched: paths of `tree` that are not written here.
     """
-    gone = disk.keys() - tree.keys()
-    fresh = {path for path in tree.keys() - disk.keys() if path not in untouched}
+    changes = changes_between(disk, tree)
+    gone = {path for path, entry in changes.items() if entry is None}
+    fresh = {path for path in changes.keys() - gone if path not in disk and path not in untouched}
     moves: list[Step] = []
     replaces: list[Step] = []
     for source, target in moved.items():
@@ -83,8 +85,8 @@ def steps_between(
     new = [Step(Verb.CREATE, path, new=tree[path].oid) for path in fresh]
     copies = [step for step in new if is_conflict_copy(step.path)]
     creates = [step for step in new if not is_conflict_copy(step.path)]
-    for path, entry in tree.items() - disk.items():
-        if path in disk and path not in untouched:
+    for path, entry in changes.items():
+        if entry and path in disk and path not in untouched:
             replaces.append(Step(Verb.REPLACE, path, disk[path].oid, new=entry.oid))
     # A file that yields its path to a folder moves away before others move into that folder.
     moves.sort(key=lambda step: (not is_conflict_copy(step.target), step.path))

@@ -37,6 +37,12 @@ _CONFIG: tuple[str, ...] = (
     "protocol.allow=never",
     "protocol.ext.allow=never",
     "transfer.fsckObjects=true",
+    # The clone's own configuration could name these, and they would win over `transfer`.
+    "fetch.fsckObjects=true",
+    "receive.fsckObjects=true",
+    "push.followTags=false",
+    "core.splitIndex=false",
+    "log.diffMerges=separate",
     "fetch.recurseSubmodules=no",
     "submodule.recurse=false",
     "gc.auto=0",
@@ -62,10 +68,18 @@ _ENVIRONMENT: Mapping[str, str] = {
     "LC_ALL": "C",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_PROTOCOL_FROM_USER": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
+
+
+FETCH_BYTES = 2 << 30
+"""The largest file that a fetch may write; a pack that never ends fills no disk."""
+
+CAPPED = ("sh", "-c", f'ulimit -f {FETCH_BYTES // 512}; exec "$@"', "sh")
+"""Goes before a git command, see `run`: it and all its children end at FETCH_BYTES (SIGXFSZ)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,7 @@ def run(
     stdin: bytes | None = None,
     timeout: float = 120.0,
     cancelled: Callable[[], bool] = lambda: False,
+    through: Sequence[str] = (),
 ) -> Result:
     """Run git once.
 
@@ -134,6 +149,7 @@ def run(
         stdin: bytes for its input; none means /dev/null.
         timeout: seconds; then SIGTERM to the process group, 5 s, SIGKILL.
         cancelled: asked a few times a second; when it says so, the deadline has come.
+        through: a command that starts git in its place, for example `nice`; see also `CAPPED`.
 
     Raises:
         ConfigError: there is no git.
@@ -142,7 +158,7 @@ def run(
     library = _library()
     scrub_environment()
     config = [*_CONFIG, *(f"protocol.{name}.allow=always" for name in protocols)]
-    command = [library.Git.GIT_PYTHON_GIT_EXECUTABLE]
+    command = [*through, library.Git.GIT_PYTHON_GIT_EXECUTABLE]
     for setting in config:
         command += ["-c", setting]
     command += arguments

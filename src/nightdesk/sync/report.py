@@ -47,6 +47,7 @@ class Progress:
     refused: dict[Refusal, None] = field(default_factory=dict)
     withdrawn: dict[str, str] = field(default_factory=dict)
     offline: str = ""
+    lost: str = ""
     strikes: dict[str, int] = field(default_factory=dict)
 
     def report(self, tip: str | None) -> CycleReport:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from nightdesk.sync.contents import Contents
-from nightdesk.sync.entries import Entry, entry_of, printable
+from nightdesk.sync.entries import Entry, PathMap, entry_of, printable
 from nightdesk.sync.gate import Finding, fault
 from nightdesk.sync.git import Git
 from nightdesk.vault.body import fence
@@ -19,15 +19,15 @@ _NEVER = (*(f"{folder}/" for folder in STATE_FOLDERS), f"{Folder.LOGS}/", f"{Fol
 
 
 def as_inbox_notes(
-    findings: Iterable[Finding], there: Mapping[str, Entry], git: Git, contents: Contents
+    findings: Iterable[Finding], ours: PathMap, theirs: PathMap, git: Git, contents: Contents
 ) -> dict[str, Entry]:
     """Notes for the inbox that hold what strangers wrote over or beside the owner's notes.
 
     Changes in folders that are a state are no notes of a person's, and only evidence.
 
     Args:
-        there: what this disk and the hub's allowed state hold; what is there already is not
-            made again.
+        ours, theirs: this disk, and the hub's allowed state; what is there already is not made
+            again.
     """
     wanted: dict[str, Finding] = {}
     for finding in findings:
@@ -35,19 +35,19 @@ def as_inbox_notes(
             wanted[finding.path] = finding  # the last version of each
     made: dict[str, Entry] = {}
     blobs: list[bytes] = []
+    # Sizes first: a few bytes on the way may be very many when they are read.
     some = {path: f.entry for path, f in list(wanted.items())[:AT_ONCE] if f.entry}
     sizes = git.sizes({entry.oid for entry in some.values()})
     small = {p: e for p, e in some.items() if sizes.get(e.oid, 0) <= MAX_NOTE_BYTES // 2}
     texts = contents.read_all(entry.oid for entry in small.values())
-    for path, theirs in small.items():
-        data = texts[theirs.oid]
-        if theirs == there.get(path):
+    for path, written in small.items():
+        if written == ours.get(path):
             continue
-        note = _note(path, data)
+        note = _note(path, texts[written.oid])
         entry = entry_of(note)
         stem = PurePosixPath(path).stem[:60].rstrip(". ")
-        name = f"{Folder.INBOX}/{stem}-{theirs.oid[:8]}.md"
-        if name not in there:
+        name = f"{Folder.INBOX}/{stem}-{written.oid[:8]}.md"
+        if name not in ours and name not in theirs:
             made[name] = entry
             blobs.append(note)
     git.write(blobs)

@@ -10,6 +10,7 @@ from nightdesk.sync.contents import Contents
 from nightdesk.sync.entries import Entry, PathMap, Refusal, entry_of, printable
 from nightdesk.sync.git import Git
 from nightdesk.sync.pairing import is_state_note
+from nightdesk.sync.pathmaps import Draft, changes_between
 from nightdesk.vault.layout import Folder
 
 Renderer: TypeAlias = Callable[[str, bytes], bytes | None]
@@ -19,14 +20,14 @@ It is asked again for the same card when a run was killed before the card was on
 """
 
 _PENDING = f"{Folder.PENDING}/"
-_BEFORE_THE_PERSON = (_PENDING, f"{Folder.APPROVED}/", f"{Folder.REJECTED}/")
+_BEFORE_THE_PERSON = (Folder.PENDING, Folder.APPROVED, Folder.REJECTED)
 
 
 @dataclass(slots=True)
 class Reviewed:
     """The hub's side as the merge may see it, and what was refused of it."""
 
-    theirs: dict[str, Entry]
+    theirs: Draft[Entry]
     refusals: list[Refusal] = field(default_factory=list)
 
 
@@ -46,16 +47,18 @@ def drop_twins(
     """
     new = [
         path
-        for path, entry in reviewed.theirs.items() - base.items()
-        if is_state_note(path) and path not in by_owner and ours.get(path) != entry
+        for path, entry in changes_between(base, reviewed.theirs).items()
+        if entry and is_state_note(path) and path not in by_owner and ours.get(path) != entry
     ]
     if not new:
         return
+    ids = {contents.ident(path, reviewed.theirs[path])[0] for path in new}
     homes: dict[str, str] = {}
     for side in (base, ours):
-        for path, entry in side.items():
-            if is_state_note(path) and _holds_its_id(path, reviewed):
-                homes.setdefault(contents.ident(path, entry)[0], path)
+        for name, found in contents.find(side, ids).items():
+            for path in found:
+                if _holds_its_id(path, reviewed):
+                    homes.setdefault(name, path)
     for path in sorted(new):
         entry = reviewed.theirs[path]
         name = contents.ident(path, entry)[0]
@@ -78,15 +81,13 @@ def _holds_its_id(path: str, reviewed: Reviewed) -> bool:
 
 
 def _back_home(
-    path: str, entry: Entry, base: PathMap, theirs: dict[str, Entry], contents: Contents
+    path: str, entry: Entry, base: PathMap, theirs: Draft[Entry], contents: Contents
 ) -> None:
     name = contents.ident(path, entry)[0]
-    if any(is_state_note(p) and contents.ident(p, e)[0] == name for p, e in theirs.items()):
+    if contents.find(theirs.done(), [name])[name]:
         return
-    for home, was in base.items():
-        if is_state_note(home) and contents.ident(home, was)[0] == name:
-            theirs[home] = was
-            return
+    for home in contents.find(base, [name])[name][:1]:
+        theirs[home] = base[home]
 
 
 class CardReview:
@@ -102,14 +103,15 @@ class CardReview:
         """Replace new cards in `Pending_Approval/` by what the renderer made of them."""
         new = [
             path
-            for path, entry in reviewed.theirs.items() - base.items()
-            if path.startswith(_PENDING) and is_state_note(path) and path not in base
+            for path, entry in changes_between(base, reviewed.theirs).items()
+            if entry and path.startswith(_PENDING) and is_state_note(path) and path not in base
         ]
         if not new:
             return
-        here = self._ids(ours)
-        before = self._ids(base)
-        there = self._ids({p: e for p, e in reviewed.theirs.items() if p not in new})
+        names = {self._contents.ident(path, reviewed.theirs[path])[0] for path in new}
+        here = self._ids(ours, names)
+        before = self._ids(base, names)
+        there = self._ids(reviewed.theirs.done().updated(dict.fromkeys(new)), names)
         for path in sorted(new):
             entry = reviewed.theirs[path]
             name = self._contents.ident(path, entry)[0]
@@ -143,5 +145,6 @@ class CardReview:
             Refusal(printable(path), "the card was refused; the reason stands in the journal")
         )
 
-    def _ids(self, side: PathMap) -> dict[str, Entry]:
-        return {self._contents.ident(p, e)[0]: e for p, e in side.items() if is_state_note(p)}
+    def _ids(self, side: PathMap, names: Collection[str]) -> dict[str, Entry]:
+        found = self._contents.find(side, names)
+        return {name: side[paths[-1]] for name, paths in found.items() if paths}

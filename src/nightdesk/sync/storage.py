@@ -57,12 +57,12 @@ def unavailable(where: Path | str, reason: str) -> VaultUnavailable:
     )
 
 
-def gone(vault: Path) -> VaultUnavailable:
-    """The error for a vault that vanished: a disk was unmounted, or a folder moved away."""
+def gone(folder: Path, what: str = "the vault") -> VaultUnavailable:
+    """The error for a folder that vanished: a disk was unmounted, or somebody moved it away."""
     return VaultUnavailable(
-        "the vault is not there",
+        f"{what} is not there",
         remedy="Mount it again or put it back; sync goes on by itself",
-        where=str(vault),
+        where=str(folder),
     )
 
 

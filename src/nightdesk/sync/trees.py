@@ -1,79 +1,72 @@
-"""Trees: git's form of a path map, built with an index of our own, never the user's."""
+"""Trees: git's form of a path map, made by git itself out of another tree and what changed.
+
+`git fast-import` reads only the folders on the way to the changed paths, so a tree of 100,000
+notes costs no more than one of a thousand. Nothing here touches the person's index.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
+from nightdesk.errors import SyncHalted
 from nightdesk.sync.entries import Entry
 from nightdesk.sync.git import Git
 from nightdesk.sync.parsing import ZERO
 
+_SCRATCH = "refs/nightdesk/scratch"
+"""What fast-import calls its branch; the same call removes it."""
+
 
 class Trees:
-    """Writes trees through one private index file, changing only what differs.
+    """Writes trees; remembers the last one, which is often wanted twice."""
 
-    Args:
-        index: its file, in the agent's state folder.
-    """
-
-    def __init__(self, git: Git, index: Path) -> None:
+    def __init__(self, git: Git) -> None:
         self._git = git
-        self._index = index
-        self._at: str | None = None
         self._last: tuple[str | None, Mapping[str, Entry | None], str] | None = None
-        # We hold the daemon's lock, so a lock or an index of a killed run is nobody's.
-        index.with_name(index.name + ".lock").unlink(missing_ok=True)
-        index.unlink(missing_ok=True)
 
     def write(self, start: str | None, changes: Mapping[str, Entry | None]) -> str:
         """Make the tree that differs from `start` by `changes`.
 
         Args:
-            start: a tree or commit; None for the empty tree.
+            start: a commit; None for the empty tree.
             changes: path -> new entry, None to remove.
 
         Returns:
             The id of the new tree.
+
+        Raises:
+            SyncHalted: git could not make it (a full disk, a missing object).
         """
         if self._last and self._last[:2] == (start, changes):
             return self._last[2]
-        if self._at is None or self._at != start:
-            self._at = None
-            self._git.call("read-tree", *([start] if start else ["--empty"]), index=self._index)
-        self._at = None
-        if changes:
-            # Removals first: a file may take the place of a folder.
-            removed = [path for path, entry in changes.items() if entry is None]
-            lines = [f"0 {ZERO}\t{path}\0" for path in removed]
-            lines += [f"{e.mode} {e.oid}\t{path}\0" for path, e in changes.items() if e]
-            stream = "".join(lines).encode("utf-8", "surrogateescape")
-            self._git.call("update-index", "-z", "--index-info", stdin=stream, index=self._index)
-        tree = self._git.call("write-tree", index=self._index).out.decode().strip()
-        self._at = tree
+        stream = "".join(_commands(start, changes)).encode("utf-8", "surrogateescape")
+        said = self._git.call("fast-import", "--quiet", "--force", stdin=stream).out.decode()
+        kind, _, tree = said.partition("\t")[0].rpartition(" ")
+        if kind != "040000 tree":
+            raise SyncHalted(
+                f"git made no tree: {said.strip() or 'it said nothing'}",
+                remedy="Run `git fsck` in the vault",
+                where=str(self._git.vault),
+            )
         self._last = (start, dict(changes), tree)
         return tree
 
-    def stands_at(self, start: str) -> None:
-        """Tell that the tree last written is also the tree of this commit, to save a re-read."""
-        if self._at is not None:
-            self._at = start
 
-
-def changes_between(
-    start: Mapping[str, Entry], end: Mapping[str, Entry]
-) -> dict[str, Entry | None]:
-    """What turns one path map into another."""
-    changes: dict[str, Entry | None] = dict.fromkeys(start.keys() - end.keys())
-    return changes | dict(end.items() - start.items())
-
-
-def patched(start: Mapping[str, Entry], changes: Mapping[str, Entry | None]) -> dict[str, Entry]:
-    """A path map after changes (None: removed)."""
-    result = dict(start)
+def _commands(start: str | None, changes: Mapping[str, Entry | None]) -> Iterator[str]:
+    """The words of git-fast-import(1): a commit that nobody keeps, and the id of its root."""
+    yield f"commit {_SCRATCH}\ncommitter nightdesk <nightdesk@nightdesk.invalid> 0 +0000\ndata 0\n"
+    if start:
+        yield f"from {start}\n"
+    # Removals first: a file may take the place of a folder.
     for path, entry in changes.items():
         if entry is None:
-            result.pop(path, None)
-        else:
-            result[path] = entry
-    return result
+            yield f"D {_quoted(path)}\n"
+    for path, entry in changes.items():
+        if entry is not None:
+            yield f"M {entry.mode} {entry.oid} {_quoted(path)}\n"
+    yield f'ls ""\nreset {_SCRATCH}\nfrom {ZERO}\n\n'
+
+
+def _quoted(path: str) -> str:
+    text = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"'

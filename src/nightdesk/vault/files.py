@@ -9,17 +9,29 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-TEMPORARY_PREFIX = ".nightdesk-"
-"""Prefix of temporary files; dot-paths are ignored by every scanner and by sync."""
+from nightdesk.vault.temporary import TEMPORARY_PREFIX, part_of, whole_of
+
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "create",
+    "exchange",
+    "mode_of",
+    "move",
+    "read_regular",
+    "rename_new",
+    "swap",
+    "sync_folder",
+    "write",
+    "written",
+]
 
 _NOREPLACE, _EXCHANGE = 1, 2
 _AT_FDCWD = -100
@@ -72,21 +84,34 @@ def _make_folder(folder: Path) -> None:
         sync_folder(new.parent)
 
 
-@contextmanager
-def _temporary(beside: Path, data: bytes, mode: int, *, exactly: bool = False) -> Iterator[Path]:
-    path = beside.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+def written(beside: Path, data: bytes, mode: int, *, expected: bytes | None = None) -> Path:
+    """Write a temporary file beside a note: complete, flushed, and named for what it is.
+
+    Args:
+        mode: permission bits, whatever the umask says.
+        expected: what the caller expects to swap it with; None where that is not known.
+    """
+    return _write_beside(beside, data, mode, expected, exactly=True)
+
+
+def _write_beside(
+    beside: Path, data: bytes, mode: int, expected: bytes | None, *, exactly: bool
+) -> Path:
+    part, whole = part_of(beside), whole_of(beside, data, expected)
     try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            if exactly:  # whatever the umask says
+            if exactly:
                 os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
-        yield path
-    finally:
+        part.rename(whole)  # from here on it may hold what was swapped out of a note's place
+    except BaseException:
         with suppress(FileNotFoundError):
-            path.unlink()
+            part.unlink()
+        raise
+    return whole
 
 
 def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -100,47 +125,95 @@ def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         NotADirectoryError: a file stands where a folder is needed.
     """
     _make_folder(path.parent)
-    with _temporary(path, data, mode) as temporary:
-        try:
-            _renameat2(temporary, path, _NOREPLACE)
-        except OSError as e:
-            if e.errno not in _MISSING:
-                raise
-            os.link(temporary, path)
+    temporary = _write_beside(path, data, mode, None, exactly=False)
+    try:
+        rename_new(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 
-def exchange(path: Path, data: bytes) -> bytes:
+def rename_new(source: Path, target: Path) -> None:
+    """Rename a file without overwrite.
+
+    Raises:
+        FileExistsError: something is there already.
+    """
+    try:
+        _renameat2(source, target, _NOREPLACE)
+    except OSError as e:
+        if e.errno not in _MISSING:
+            raise
+        os.link(source, target, follow_symlinks=False)
+        source.unlink()
+
+
+def swap(one: Path, other: Path) -> bool:
+    """Let two files change places in one step; False where the file system has no such step.
+
+    Raises:
+        FileNotFoundError: one of them is gone; the other is where it was.
+    """
+    try:
+        _renameat2(one, other, _EXCHANGE)
+    except OSError as e:
+        if e.errno not in _MISSING:
+            raise
+        return False
+    return True
+
+
+def exchange(path: Path, data: bytes, *, expected: bytes | None = None) -> bytes:
     """Replace an existing file in one step and return what was there.
 
-    The caller compares the returned bytes with what it expected; if they differ, a person
-    saved in between, and the caller puts them back or keeps them.
+    For files that no person edits; a note is changed with `vault.unchanged`.
+
+    Args:
+        expected: what the caller knows to be there; after a crash other bytes are kept.
 
     Raises:
         FileNotFoundError: the file has moved; nothing is brought back.
         OSError: a link or a folder stands there (ELOOP, EINVAL); it is untouched.
+    """
+    temporary = written(path, data, mode_of(path), expected=expected)
+    ours = True
+    try:
+        if swap(temporary, path):
+            ours = False
+            old = _read_back(temporary, path)
+        else:
+            old = _replace_without_exchange(temporary, path)
+        ours = True
+    finally:
+        if ours:  # else it is all that is left of what stood there
+            temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return old
+
+
+def _read_back(temporary: Path, path: Path) -> bytes:
+    try:
+        return _read(temporary)
+    except OSError:
+        # It became a link or a folder since the look before, or cannot be read: back.
+        swap(temporary, path)
+        temporary.unlink()
+        raise
+
+
+def mode_of(path: Path) -> int:
+    """The permission bits of an ordinary file.
+
+    Raises:
+        OSError: it is missing (ENOENT), a link (ELOOP) or not an ordinary file (EINVAL).
     """
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode):
         raise OSError(errno.ELOOP, "a link stands there", str(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    with _temporary(path, data, stat.S_IMODE(status.st_mode), exactly=True) as temporary:
-        try:
-            _renameat2(temporary, path, _EXCHANGE)
-        except OSError as e:
-            if e.errno not in _MISSING:
-                raise
-            old = _replace_without_exchange(temporary, path)
-        else:
-            try:
-                old = _read(temporary)
-            except OSError:
-                # It became a link or a folder since the look above, or cannot be read: back.
-                _renameat2(temporary, path, _EXCHANGE)
-                raise
-    sync_folder(path.parent)
-    return old
+    return stat.S_IMODE(status.st_mode)
 
 
 def _replace_without_exchange(temporary: Path, path: Path) -> bytes:
@@ -161,8 +234,9 @@ def write(path: Path, data: bytes) -> None:
     """
     while True:
         try:
-            if _read(path) != data:
-                exchange(path, data)
+            found = _read(path)
+            if found != data:
+                exchange(path, data, expected=found)
         except FileNotFoundError:
             if not path.parent.is_dir():
                 raise

@@ -1,0 +1,118 @@
+"""What the state machine found, each written down as a plain test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from twovaults import Desk
+
+from nightdesk.sync.process import run
+
+
+@pytest.mark.parametrize("mode", ["120000", "100755", "160000"])
+def test_a_note_that_is_made_a_link_in_the_hub_is_not_removed_here(desk: Desk, mode: str) -> None:
+    """The entry can never be part of the vault; that made the note look removed."""
+    paths = ["Handbook.md", "Notes/n.md", "Pending_Approval/email/c.md"]
+    desk.local.write("Notes/n.md", "a note\n")
+    desk.local.write("Pending_Approval/email/c.md", '---\nid: "c"\n---\na card\n')
+    desk.settle()
+    before = desk.local.files()
+    objects = [desk.git("rev-parse", f"main:{path}").strip() for path in paths]
+    if mode == "160000":
+        objects = [desk.git("rev-parse", "main").strip()] * 3
+    change_in_hub(desk, *(f"{mode},{o},{p}" for o, p in zip(objects, paths, strict=True)))
+    report = desk.local.sync()
+    assert desk.local.files() == before
+    assert [refusal.path for refusal in report.refused] == paths
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files() == before
+    assert all(desk.git("ls-tree", "main", path).startswith("100644 ") for path in paths)
+
+
+@pytest.mark.second_device
+def test_what_found_no_room_is_written_when_there_is_room(desk: Desk) -> None:
+    """A folder stood in the way, and when it was empty nobody looked again."""
+    desk.settle()
+    desk.local.write("Notes/n.md/bill.md", "---\nzone: payments\n---\nit stays here\n")
+    desk.cloud.write("Notes/n.md", "from the cloud\n")
+    desk.cloud.sync()
+    report = desk.local.sync()
+    assert [refusal.path for refusal in report.refused] == ["Notes/n.md"]
+    desk.local.close()
+    (desk.local.vault / "Notes/n.md/bill.md").unlink()
+    report = desk.local.sync()
+    assert desk.local.read("Notes/n.md") == b"from the cloud\n"
+    assert report.refused == ()
+    desk.settle()
+    assert desk.cloud.read("Notes/n.md") == b"from the cloud\n"
+
+
+@pytest.mark.parametrize("point", ["during_apply", "after_apply"])
+def test_what_a_killed_run_wrote_does_not_come_back_when_it_is_removed(
+    desk: Desk, point: str
+) -> None:
+    """It was on the disk and not in the base: it looked like a new note of that disk."""
+
+    def dies(name: str) -> None:
+        passed.append(name)
+        if name == point and passed.count(name) == (2 if name == "during_apply" else 1):
+            raise KilledError
+
+    passed: list[str] = []
+    desk.settle()
+    desk.local.write("Notes/a.md", "a\n")
+    desk.local.write("Notes/b.md", "b\n")
+    desk.local.sync()
+    desk.cloud.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.cloud.sync()
+    assert desk.cloud.read("Notes/a.md") == b"a\n"
+    (desk.local.vault / "Notes/a.md").unlink()
+    desk.local.sync()
+    desk.cloud.open()
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files()
+    assert "Notes/a.md" not in desk.local.files()
+    assert "Notes/b.md" in desk.cloud.files()
+
+
+def test_a_note_that_takes_a_cards_id_later_does_not_carry_the_card_away(desk: Desk) -> None:
+    """A new note with a card's id was refused, but not a known one that was given the id."""
+    card = '---\nid: "c"\n---\na card\n'
+    desk.local.write("Pending_Approval/email/c.md", card)
+    desk.local.write("In_Progress/cloud/t.md", '---\nid: "t"\n---\na task\n')
+    desk.settle()
+    before = desk.local.files()
+    clone = desk.outsider()
+    (clone / "In_Progress/cloud/t.md").write_text('---\nid: "c"\n---\nevil\n')
+    desk.git("rm", "-q", "Pending_Approval/email/c.md", cwd=clone)
+    desk.git("commit", "-q", "-a", "-m", "x", cwd=clone)
+    desk.git("push", "-q", "origin", "HEAD:main", cwd=clone)
+    report = desk.local.sync()
+    assert desk.local.files() == before
+    assert {refusal.path for refusal in report.refused} >= {"In_Progress/cloud/t.md"}
+
+
+def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
+    """On a busy machine a call with input that took longer than a quarter second failed."""
+    script = "alias.slow=!sleep 0.6; cat"
+    result = run(tmp_path, ["-c", script, "slow"], environment={}, stdin=b"so it goes\n")
+    assert (result.code, result.out) == (0, b"so it goes\n")
+
+
+class KilledError(BaseException):
+    """The process dies here."""
+
+
+def change_in_hub(desk: Desk, *entries: str) -> None:
+    """Commit "mode,oid,path" entries on the hub's tip, with plain git."""
+    index = str(desk.root / "attack-index")
+    Path(index).unlink(missing_ok=True)
+    git = ["-c", "core.bare=true"]
+    script = " && ".join([
+        f"export GIT_INDEX_FILE={index}", "git read-tree main",
+        *(f"git update-index --add --cacheinfo '{entry}'" for entry in entries),
+        "git update-ref refs/heads/main $(git commit-tree $(git write-tree) -p main -m x)",
+    ])  # fmt: skip
+    desk.git(*git, "-c", f"alias.attack=!{script}", "attack")
