@@ -193,6 +193,8 @@ def build(root: Path) -> None:
     desk.close()
     join(root / "naive-vault", str(desk.hub), root / "naive-state", "naive")
     new_key(root / "stranger")
+    for repository in (desk.hub, root / "local-vault", root / "naive-vault"):
+        desk.git("gc", "--quiet", "--prune=now", cwd=repository)  # few files: each attack copies
     for name in _HOOKS:
         hook = root / "local-vault" / ".git" / "hooks" / name
         hook.parent.mkdir(exist_ok=True)
