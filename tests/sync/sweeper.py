@@ -42,6 +42,7 @@ class Run:
         when: its n-th time in one process.
         fault: what strace injects.
         lives: whether the agent outlives its git command.
+        path: count only calls on this file; with it also opens for reading are points.
         person: "", or what somebody does in the very moment: "saves" or "saves and removes".
     """
 
@@ -51,6 +52,7 @@ class Run:
     when: int = 0
     fault: str = "signal=SIGKILL"
     lives: bool = False
+    path: str = ""
     person: str = ""
 
 
@@ -80,8 +82,12 @@ class Sweeper:
         self._process.stdout.close()
 
 
-def points(log: str) -> list[tuple[str, int]]:
-    """Every (call, n) of a recorded run, in a process that reaches it; opens only for writing."""
+def points(log: str, *, reads: bool = False) -> list[tuple[str, int]]:
+    """Every (call, n) of a recorded run, in a process that reaches it.
+
+    Args:
+        reads: with opens for reading.
+    """
     counts: dict[str, Counter[str]] = {}
     found: dict[tuple[str, int], None] = {}
     for line in log.splitlines():
@@ -92,7 +98,7 @@ def points(log: str) -> list[tuple[str, int]]:
         call = match["call"]
         number = counts.setdefault(process, Counter())
         number[call] += 1
-        if call in {"openat", "open"} and not _WRITES.search(match["rest"]):
+        if not reads and call in {"openat", "open"} and not _WRITES.search(match["rest"]):
             continue
         found[call, number[call]] = None
     return list(found)
@@ -212,6 +218,8 @@ def _carry_out(run: dict[str, Any]) -> dict[str, Any]:
         arguments = ["strace", "-p", str(child), "-o", str(log), "-e", f"trace={trace}"]
         if run["call"]:
             arguments += ["-e", f"inject={run['call']}:{run['fault']}:when={run['when']}"]
+        if run["path"]:
+            arguments += ["-P", run["path"]]
         strace = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
         assert strace.stderr
         said = strace.stderr.readline()
