@@ -48,7 +48,10 @@ _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect
 _CLOCK_GRAIN = 2.0
 """Time stamps of a file system may be this much coarser than the clock, in seconds."""
 
-_BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
+_BROKEN = (
+    *("fsck error", "did not send all necessary", "missing necessary objects", "corrupt"),
+    *("invalid tree", ", not a tree", ", not a blob"),
+)
 _PACKED_AWAY = "unable to create temporary file: No such file or directory"
 """A repack beside it removed the emptied folder in which git was about to make an object."""
 
