@@ -84,7 +84,7 @@ def no_hub(desk: Desk) -> Iterator[None]:
 
 def an_hour_of_silence(agent: LocalAgent, clock: Clock) -> None:
     for _ in range(13):
-        agent.engine._hub.fetch()
+        agent.engine._cycle.hub.fetch()
         clock.ticks += 300
 
 

@@ -69,7 +69,7 @@ class Stage:
             if hasattr(module, "back_off"):
                 monkeypatch.setattr(module, "back_off", lambda attempt: None)
         shim = SimpleNamespace(time=self.time, monotonic=time.monotonic, time_ns=time.time_ns)
-        monkeypatch.setattr("nightdesk.sync.engine.time", shim)
+        monkeypatch.setattr("nightdesk.sync.cycle.time", shim)
         self.root = root
         (root / "desk").mkdir()
         self.desk = Desk(root / "desk")

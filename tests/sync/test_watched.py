@@ -251,4 +251,5 @@ def test_the_disk_and_the_hub_share_their_maps_so_that_comparing_is_free(desk: D
         desk.settle()
         desk.local.sync()
         engine = desk.local.engine
-        assert engine._scanner._entries is engine._commits.at(engine._base).vault
+        cycle = engine._cycle
+        assert cycle.scanner._entries is cycle._commits.at(cycle.base).vault
