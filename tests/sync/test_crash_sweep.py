@@ -219,6 +219,7 @@ def verify(stage: Stage, expected: dict[str, bytes], what: str) -> None:
     for where in (desk.hub, desk.local.vault):
         assert desk.git("fsck", "--strict", "--no-dangling", cwd=where) == "", what
     git_folder = desk.local.vault / ".git"
+    desk.local.close()  # the person's branch and index are brought into step at the latest now
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == "", what
     locks = {p.name for p in git_folder.rglob("*.lock")} - {"nightdesk.lock"}
     assert not locks, (what, locks)

@@ -115,7 +115,7 @@ def test_the_persons_index_lock_stays_and_sync_goes_on(desk: Desk) -> None:
     assert desk.local.sync().pushed
     assert lock.exists()
     lock.unlink()
-    desk.local.sync()
+    desk.local.close()
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == ""
 
 
