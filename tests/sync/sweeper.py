@@ -29,6 +29,7 @@ CALLS = (
     "creat", "mkdir", "mkdirat", "rmdir", "write", "pwrite64", "fsync", "fdatasync", "ftruncate",
 )  # fmt: skip
 _WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
+_PIPE = re.compile(r"^(?:\d+ +)?write\([12],")
 _LINE = re.compile(r"^(?:\d+ +)?(?P<call>\w+)\((?P<rest>.*)$")
 
 
@@ -82,11 +83,12 @@ class Sweeper:
         self._process.stdout.close()
 
 
-def points(log: str, *, reads: bool = False) -> list[tuple[str, int]]:
+def points(log: str, *, reads: bool = False, pipes: bool = True) -> list[tuple[str, int]]:
     """Every (call, n) of a recorded run, in a process that reaches it.
 
     Args:
         reads: with opens for reading.
+        pipes: with writes to the standard output and error.
     """
     counts: dict[str, Counter[str]] = {}
     found: dict[tuple[str, int], None] = {}
@@ -99,6 +101,8 @@ def points(log: str, *, reads: bool = False) -> list[tuple[str, int]]:
         number = counts.setdefault(process, Counter())
         number[call] += 1
         if not reads and call in {"openat", "open"} and not _WRITES.search(match["rest"]):
+            continue
+        if _PIPE.match(line) and not pipes:  # what git ignores there, and no full disk causes
             continue
         found[call, number[call]] = None
     return list(found)

@@ -433,12 +433,19 @@ class Git:
         **options: Any,
     ) -> Result:
         options["timeout"] = max(0.0, min(timeout, self.deadline - time.monotonic()))
-        result = run(self.vault, arguments, environment=environment, **options)
+
+        def once() -> Result:
+            try:
+                return run(self.vault, arguments, environment=environment, **options)
+            except OSError as e:  # no room for what git is to read
+                raise unavailable(e.filename or self.state, e.strerror or str(e)) from e
+
+        result = once()
         if result.code != 0:
             hub = local_path(self.hub)
             removed = locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])])
             if removed or _PACKED_AWAY in result.err:
-                result = run(self.vault, arguments, environment=environment, **options)
+                result = once()
         return result
 
 
