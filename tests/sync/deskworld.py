@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 from deskattack import Attacker
+from deskdevices import Committer, Devices
 from deskjournal import Executor
 from deskjudge import Judge
 from deskperson import Person
-from gitfiles import PACKED, Repository
+from gitfiles import Repository, forget
 from gitinside import GitInside
 from twovaults import Desk, Side
 
@@ -31,12 +32,19 @@ from nightdesk.policy import Role
 from nightdesk.sync.engine import CycleReport, Engine
 from nightdesk.sync.process import Result
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.vault.files import create, move
 from nightdesk.vault.layout import place_of
 
 CANARY = "kx7" + "-Nightdesk-" + "canary-55e1"
 MAIN = "refs/heads/main"
 DAY = 86_400.0
+
+
+STRAYS = ("Handbook.md", "Notes/cloud.md", "Notes/", "Pending_Approval/", "Approved/evil.md",
+          "Updates/", "Done/", "Rejected/x.md")  # fmt: skip
+"""Where the cloud may not write, or only make new notes ("/": an old one there is changed)."""
 
 
 class KilledError(BaseException):
@@ -70,10 +78,25 @@ class Stage:
                 monkeypatch.setattr(module, "back_off", lambda attempt: None)
         shim = SimpleNamespace(time=self.time, monotonic=time.monotonic, time_ns=time.time_ns)
         monkeypatch.setattr("nightdesk.sync.engine.time", shim)
+        sleepless = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None)
+        monkeypatch.setattr("nightdesk.sync.claiming.time", sleepless)
         self.root = root
         (root / "desk").mkdir()
         self.desk = Desk(root / "desk")
         self.desk.close()
+        for name in ("tablet", "unknown"):
+            (root / name).mkdir()
+        signing_key(root / "unknown", "cloud")
+        self.unknown_key = root / "unknown" / KEY_FILE
+        self.tablet_key = root / "tablet" / KEY_FILE
+        self.cloud_key = self.desk.cloud.state / KEY_FILE
+        trust = Trust(
+            owner=(self.desk.local.key,),
+            devices=(signing_key(root / "tablet", "tablet"),),
+            cloud=(self.desk.cloud.key,),
+        )
+        for side in (self.desk.local, self.desk.cloud):
+            side.options["trust"] = trust
         shutil.copytree(root / "desk", root / "template", symlinks=True)
 
     def time(self) -> float:
@@ -98,8 +121,7 @@ class Stage:
         shutil.rmtree(self.root / "desk")
         shutil.copytree(self.root / "template", self.root / "desk", symlinks=True)
         self.inside.cache.clear()
-        self.inside.indexes.clear()
-        PACKED.clear()
+        forget()
         self.skew = dict.fromkeys(Role, 0.0)
         self.answer = ""
         return self.desk
@@ -122,10 +144,13 @@ class World:
         self.reports: dict[Role, CycleReport] = {}
         self.person = Person(self)
         self.executor = Executor(self)
+        self.committer = Committer(self)
+        self.devices = Devices(self)
         self.attacker = Attacker(self)
         self.judge = Judge(self)
         self.tasks = 0
         self.copies: list[str] = []
+        self.strays: set[str] = set()
 
     # Bookkeeping --------------------------------------------------------------------------
 
@@ -311,6 +336,32 @@ class World:
         if tasks and move(task := tasks[pick % len(tasks)], vault / "Done/2026-11" / task.name):
             self.did(f"cloud-done {task.name}")
 
+    def cloud_strays(self, pick: int) -> None:
+        """Something on the cloud's machine writes where the cloud may not."""
+        vault = self.sides[Role.CLOUD].vault
+        self.tasks += 1
+        stray = b"not the cloud's to say %d\n" % self.tasks
+        path = STRAYS[pick % len(STRAYS)]
+        if path.endswith("/"):
+            found = sorted(p for p in (vault / path).rglob("*.md") if p.is_file())
+            if not found:
+                return
+            file = found[pick % len(found)]
+            if file.parent.name == "cloud":
+                return
+        else:
+            file = vault / path
+        if file.is_dir():
+            return
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        file.write_bytes((file.read_bytes() if file.exists() else b"") + stray)
+        self.stamp(Role.CLOUD, str(file.relative_to(vault)))
+        self.strays.add(str(file.relative_to(vault)))
+        self.did(f"cloud-stray {file.relative_to(vault)}")
+
     def errand(self, pick: int) -> None:
         """Mail, claim, draft, and both sides see it."""
         self.mail("email")
@@ -361,6 +412,7 @@ class World:
             return
         self.judge.hub_is_replaced()
         self.hub.set_ref(MAIN, old)
+        self.hub.present.clear()
         shutil.rmtree(self.desk.hub / "objects")
         (self.desk.hub / "objects").mkdir()
         keep = Repository(self.sides[newest].vault / ".git", self.stage.inside.cache)
@@ -416,7 +468,7 @@ class World:
 
 def note(name: str, zone: str, lines: list[str]) -> bytes:
     """A note with properties as Nightdesk writes them, and some lines."""
-    head = f'---\nid: "{name}"\nzone: "{zone}"\ncreated: "2026-11-24"\nto: ["a", "b"]\n---\n'
+    head = f'---\nid: "{name}"\nzone: "{zone}"\ncreated: "2026-11-24"\nto:\n  - "a"\n  - "b"\n---\n'
     return (head + "".join(f"{line}\n" for line in lines)).encode()
 
 

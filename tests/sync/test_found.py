@@ -94,6 +94,32 @@ def test_a_note_that_takes_a_cards_id_later_does_not_carry_the_card_away(desk: D
     assert {refusal.path for refusal in report.refused} >= {"In_Progress/cloud/t.md"}
 
 
+@pytest.mark.parametrize("point", ["after_merge", "during_apply"])
+def test_a_strangers_note_comes_back_though_the_run_that_refused_it_died(
+    desk: Desk, point: str
+) -> None:
+    """What was kept as evidence counted as told, and its note in Inbox/ was never written."""
+
+    def dies(name: str) -> None:
+        if name == point:
+            raise KilledError
+
+    desk.local.write("Notes/plan.md", "my plan\n")
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Notes/plan.md").write_text("my plan, on the phone\n")
+    desk.git("commit", "-q", "-a", "-m", "x", cwd=clone)
+    desk.git("push", "-q", "origin", "HEAD:main", cwd=clone)
+    desk.local.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.local.sync()
+    desk.local.open()
+    desk.settle()
+    assert desk.local.read("Notes/plan.md") == b"my plan\n"
+    [copy] = [path for path in desk.local.files() if path.startswith("Inbox/plan-")]
+    assert b"my plan, on the phone" in desk.local.read(copy)
+
+
 def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
     """On a busy machine a call with input that took longer than a quarter second failed."""
     script = "alias.slow=!sleep 0.6; cat"

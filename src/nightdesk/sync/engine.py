@@ -556,8 +556,9 @@ class Engine:
         reviewed = Reviewed(Draft(theirs), [Refusal(printable(f.path), f.reason) for f in told])
         if self._role is Role.LOCAL:
             drop_twins(base.vault, shown.ours, reviewed, self._contents, come.by_owner)
+            # Of all findings: those told before may be of a run that died before it wrote them.
             reviewed.theirs.update(
-                as_inbox_notes(told, shown.ours, theirs, self._git, self._contents)
+                as_inbox_notes(come.findings, shown.ours, theirs, self._git, self._contents)
             )
         self._whereabouts = Whereabouts(
             base.vault, shown.ours, reviewed.theirs.done(), self._contents.ident
