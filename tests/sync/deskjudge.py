@@ -368,10 +368,10 @@ class Judge:
     def stray(self, held: set[str]) -> None:
         """What the cloud holds back at rest is what it should never have written."""
         strays = {place_of(path).stem.partition(".conflict-")[0] for path in self.world.strays}
-        taken = {place_of(path).name for path in self.world.attacker.touched}
+        taken = {place_of(path).stem for path in self.world.attacker.touched}
+        carded = {name.partition("-email-")[0] for name in self.world.executor.cards}
         for path in held:
-            place = place_of(path)
-            fine = place.stem.partition(".conflict-")[0] in strays or place.name in taken
+            fine = place_of(path).stem.partition(".conflict-")[0] in strays | taken | carded
             assert fine, f"the cloud holds back {path}, which it made in good faith"
 
     def nothing_is_lost(self, local: dict[str, bytes], cloud: dict[str, bytes]) -> None:

@@ -313,16 +313,27 @@ class World:
         if self.write(Role.CLOUD, f"Pending_Approval/email/{card}.md", data):
             self.did(f"draft {card}")
 
-    def cloud_notes(self, pick: int) -> None:
-        """The cloud notes something in a task of its own, or reports."""
+    def own_tasks(self) -> list[Path]:
+        """The cloud's tasks on its disk that have no card: with a card, the laptop finishes it."""
         vault = self.sides[Role.CLOUD].vault
         tasks = sorted(p for p in (vault / "In_Progress/cloud").glob("*.md") if p.is_file())
+        return [task for task in tasks if not any(vault.rglob(f"{task.stem}-email-*.md"))]
+
+    def cloud_notes(self, pick: int) -> None:
+        """The cloud notes something in a task of its own, plans it, or reports."""
+        tasks = self.own_tasks()
         if tasks and pick % 2:
             file = tasks[pick % len(tasks)]
             file.write_bytes(file.read_bytes() + b"noted by the cloud %d\n" % pick)
             self.stamp(Role.CLOUD, f"In_Progress/cloud/{file.name}")
             self.did(f"cloud-edit {file.name}")
             return
+        if tasks and pick % 4 == 0:
+            name = tasks[pick % len(tasks)].stem
+            data = note(f"{name}-plan", "", [f"how to do {name}"])
+            if self.write(Role.CLOUD, f"Plans/{name}-plan.md", data):
+                self.did(f"plan {name}")
+                return
         self.tasks += 1
         name = f"u{self.tasks}"
         self.write(Role.CLOUD, f"Updates/{name}.md", note(name, "", ["all is well"]))
@@ -330,9 +341,7 @@ class World:
 
     def cloud_finishes(self, pick: int) -> None:
         """The cloud files a task of its own that needs no card."""
-        vault = self.sides[Role.CLOUD].vault
-        tasks = sorted(p for p in (vault / "In_Progress/cloud").glob("*.md") if p.is_file())
-        tasks = [t for t in tasks if not any(vault.rglob(f"{t.stem}-email-*.md"))]
+        vault, tasks = self.sides[Role.CLOUD].vault, self.own_tasks()
         if tasks and move(task := tasks[pick % len(tasks)], vault / "Done/2026-11" / task.name):
             self.did(f"cloud-done {task.name}")
 

@@ -233,7 +233,7 @@ def test_the_two_desks(stage_of: Callable[[bool], Stage]) -> None:
     attacks = {f"attack-{kind}" for kind in deskattack.KINDS}
     others = {
         "phone-edit", "phone-inbox", "tablet-edit", "tablet-approve", "cloud-done", "cloud-stray",
-        "cloud-edit", "update", "draft", "mail", "effect", "filed", "restore", "partition",
+        "cloud-edit", "plan", "update", "draft", "mail", "effect", "filed", "restore", "partition",
         "the phone's words came back", "held back on the cloud, and told",
         "effect of the tablet's move", *(f"attack by {key}" for key in deskattack.KEYS),
     }  # fmt: skip
