@@ -4,8 +4,9 @@ I1 every effect has an earlier move by the person, on the laptop or on the trust
 effect for each id; I3 its text is what was seen when the person moved it; I4 the cloud has no
 effects (it has no executor) and commits nothing that the table does not allow; I5 no credential in
 any object of the hub; I6 nothing on the laptop changes through a fetch but what the table of
-docs/design.md, section 5, allows its signer; I7 when the troubles stop, all comes to rest and every approval to its effect; I8 an id has
-one place, a task one owner. And: no conflict marker, and no version that the person left is lost.
+docs/design.md, section 5, allows its signer; I7 when the troubles stop, all comes to rest and every
+approval to its effect; I8 an id has one place, a task one owner. And: no conflict marker, and no
+version that the person left is lost, and no word of a device that nobody knows.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from nightdesk.vault.layout import is_conflict_copy, place_of
 
 if TYPE_CHECKING:
     from deskworld import World
+
 
 @dataclass
 class Watch:

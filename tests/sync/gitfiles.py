@@ -95,13 +95,10 @@ class Repository:
             return oid
         path = self.file(oid)
         if not os.path.exists(path):
-            try:
-                file = open(path, "wb")
-            except FileNotFoundError:
-                os.mkdir(os.path.dirname(path))
-                file = open(path, "wb")
-            with file:
-                file.write(zlib.compress(raw, 1))
+            folder = Path(path).parent
+            if not folder.exists():
+                folder.mkdir()
+            Path(path).write_bytes(zlib.compress(raw, 1))
         self.present.add(oid)
         return oid
 

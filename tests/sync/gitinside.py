@@ -115,9 +115,7 @@ class GitInside:
             oid = parents[0]
         return _said(f"{oid}\n")
 
-    def _log(
-        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
-    ) -> Result:
+    def _log(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
         if words[:2] == ["--no-walk=unsorted", "--format=%H %G? %GS"]:
             rows = [(oid, *self._verdict(at, oid, env)) for oid in words[2:]]
             return _said("".join(f"{oid} {verdict} {who}\n" for oid, verdict, who in rows))
@@ -299,9 +297,7 @@ class GitInside:
             raise NotHereError
         return _NO_HUB
 
-    def _fetch(
-        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
-    ) -> Result:
+    def _fetch(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
         fixed = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"]
         if words[:5] != fixed:
             raise NotHereError
@@ -328,9 +324,7 @@ class GitInside:
             at.set_ref(ref, oid)
         return _said("")
 
-    def _push(
-        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
-    ) -> Result:
+    def _push(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
         fixed = ["--porcelain", "--no-verify", "--recurse-submodules=no"]
         lease = words.pop(3) if words[3] != "--" else ""
         if words[:4] != [*fixed, "--"] or len(words) != 6:

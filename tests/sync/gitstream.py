@@ -64,5 +64,3 @@ def _plain(quoted: str) -> str:
     if "\\" in quoted:
         raise NotHereError
     return quoted
-
-
