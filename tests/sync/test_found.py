@@ -120,6 +120,32 @@ def test_a_strangers_note_comes_back_though_the_run_that_refused_it_died(
     assert b"my plan, on the phone" in desk.local.read(copy)
 
 
+def test_a_refused_text_that_is_moved_on_does_not_pass_as_a_move(desk: Desk) -> None:
+    """It counted as known because the commit's parent held it, and a task was gone."""
+    for name in ("t1", "t2"):
+        desk.local.write(f"Needs_Action/email/{name}.md", f'---\nid: "{name}"\n---\n{name}\n')
+    desk.settle()
+    engine = desk.cloud.engine
+    assert engine is not None
+    assert len(engine.claim(["Needs_Action/email/t1.md", "Needs_Action/email/t2.md"])) == 2
+    desk.settle()
+    before = desk.local.files()
+    clone = desk.outsider()
+    tasks = clone / "In_Progress/cloud"
+    (tasks / "t2.md").write_bytes((tasks / "t1.md").read_bytes())
+    assert desk.push_as_cloud(clone).returncode == 0
+    (clone / "Done/2026-11").mkdir(parents=True)
+    (tasks / "t2.md").rename(clone / "Done/2026-11/t2.md")
+    assert desk.push_as_cloud(clone).returncode == 0
+    report = desk.local.sync()
+    assert {refusal.path for refusal in report.refused} == {
+        "In_Progress/cloud/t2.md", "Done/2026-11/t2.md"
+    }  # fmt: skip
+    assert desk.local.files() == before
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files() == before
+
+
 def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
     """On a busy machine a call with input that took longer than a quarter second failed."""
     script = "alias.slow=!sleep 0.6; cat"
