@@ -146,6 +146,16 @@ def test_a_refused_text_that_is_moved_on_does_not_pass_as_a_move(desk: Desk) -> 
     assert desk.local.files() == desk.cloud.files() == before
 
 
+def test_a_conflict_copy_in_approved_is_no_card_that_waits(desk: Desk) -> None:
+    """It has no id, and every cycle ended there with a KeyError."""
+    desk.settle()
+    copy = "Approved/c.conflict-12345678.md"
+    desk.local.write(copy, '---\nid: "c"\n---\na card, as it was\n')
+    desk.local.open(withhold=lambda path: path.startswith("Approved/"))
+    desk.local.sync()
+    assert copy in desk.hub_files()
+
+
 def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
     """On a busy machine a call with input that took longer than a quarter second failed."""
     script = "alias.slow=!sleep 0.6; cat"
