@@ -256,8 +256,9 @@ class Cycle:
         reviewed = Reviewed(Draft(theirs), [Refusal(printable(f.path), f.reason) for f in told])
         if self._role is Role.LOCAL:
             drop_twins(base.vault, shown.ours, reviewed, self.contents, come.by_owner)
+            # Of all findings: those told before may be of a run that died before it wrote them.
             reviewed.theirs.update(
-                as_inbox_notes(told, shown.ours, theirs, self._git, self.contents)
+                as_inbox_notes(come.findings, shown.ours, theirs, self._git, self.contents)
             )
         self.whereabouts = Whereabouts(
             base.vault, shown.ours, reviewed.theirs.done(), self.contents.ident
