@@ -178,3 +178,27 @@ def change_in_hub(desk: Desk, *entries: str) -> None:
         "git update-ref refs/heads/main $(git commit-tree $(git write-tree) -p main -m x)",
     ])  # fmt: skip
     desk.git(*git, "-c", f"alias.attack=!{script}", "attack")
+
+
+def test_a_strangers_words_come_back_once_also_when_the_note_was_renamed(desk: Desk) -> None:
+    """The run that wrote the note died before it had noted that, and the person was quick."""
+
+    def dies(name: str) -> None:
+        if name == "after_apply":
+            raise KilledError
+
+    desk.local.write("Notes/n.md", "mine\n")
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Notes/n.md").write_text("the phone's\n")
+    desk.git("commit", "-qam", "x", cwd=clone)
+    desk.git("push", "-q", cwd=clone)
+    desk.local.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.local.sync()
+    [note] = [path for path in desk.local.files() if path.startswith("Inbox/")]
+    desk.local.move(note, "Inbox/renamed.md")
+    desk.local.open()
+    desk.settle()
+    assert [p for p in desk.local.files() if p.startswith("Inbox/")] == ["Inbox/renamed.md"]
+    assert desk.local.read("Notes/n.md") == b"mine\n"

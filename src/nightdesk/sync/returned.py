@@ -50,6 +50,10 @@ def as_inbox_notes(
         if name not in ours and name not in theirs:
             made[name] = entry
             blobs.append(note)
+    if made:
+        # A run that died may have written them, and the person has moved them since.
+        here = {entry.oid for entry in ours.values()}
+        made = {name: entry for name, entry in made.items() if entry.oid not in here}
     git.write(blobs)
     return made
 
