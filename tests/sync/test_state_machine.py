@@ -209,7 +209,7 @@ def play(stage: Stage, examples: int, steps: int) -> None:
         machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-            suppress_health_check=list(HealthCheck), print_blob=True,
+            suppress_health_check=list(HealthCheck), print_blob=True, derandomize=not FUZZ,
             phases=[Phase.generate, Phase.shrink], report_multiple_bugs=False,
         ),
     )  # fmt: skip
