@@ -35,7 +35,14 @@ from nightdesk.sync.parsing import (
 )
 from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
-from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
+from nightdesk.sync.storage import (
+    cannot_for_now,
+    gone,
+    remove_leftovers,
+    remove_skeleton,
+    told_by_git,
+    unavailable,
+)
 from nightdesk.sync.trouble import unreachable
 from nightdesk.vault.files import write
 
@@ -164,6 +171,7 @@ class Git:
     ) -> None:
         """Tell a disk that is full, read-only or gone from every other fault."""
         if not (self.folder / "HEAD").is_file():
+            remove_skeleton(self.folder)
             raise gone(self.vault)
         if self.key and not self.key.is_file():
             raise gone(self.state, "the state folder with the signing key")
