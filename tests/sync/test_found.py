@@ -202,3 +202,20 @@ def test_a_strangers_words_come_back_once_also_when_the_note_was_renamed(desk: D
     desk.settle()
     assert [p for p in desk.local.files() if p.startswith("Inbox/")] == ["Inbox/renamed.md"]
     assert desk.local.read("Notes/n.md") == b"mine\n"
+
+
+def test_a_cloud_agent_believes_its_owner_who_agrees_with_a_stranger(desk: Desk) -> None:
+    """A refused deletion, and the person has moved the note away as well: nothing to undo."""
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Handbook.md").unlink()
+    assert desk.push_as_cloud(clone).returncode == 0
+    desk.cloud.sync()
+    assert "Handbook.md" in desk.cloud.files(), "the owner has not said so"
+    desk.local.move("Handbook.md", "Old handbook.md")
+    desk.settle()
+    assert "Handbook.md" not in desk.cloud.files()
+    assert desk.cloud.files() == desk.local.files()
+    desk.cloud.open()
+    desk.settle()
+    assert desk.cloud.files() == desk.local.files()

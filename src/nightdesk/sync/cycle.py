@@ -156,7 +156,10 @@ class Cycle:
             return bool(progress.offline)
         tip, line = found
         come = self._judging.incoming(self.base, tip) if tip != self.base else Incoming()
-        theirs = base.vault.updated(come.changes)
+        said: dict[str, Entry | None] = {}
+        if self._role is Role.CLOUD and come.judged:
+            said = self._distrust.settled_by(self._commits.at(come.judged).vault)
+        theirs = base.vault.updated({**said, **come.changes})
         base = self._as_far_as_written(base, snapshot)
         shown, reviewed = self._review(snapshot, base, theirs, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))

@@ -70,12 +70,14 @@ class Incoming:
         findings: what was refused.
         by_owner: paths that a device of the owner's changed last.
         commits: all of them, oldest first.
+        judged: the newest commit among them that the owner has judged; "" where there is none.
     """
 
     changes: Mapping[str, Entry | None] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     by_owner: frozenset[str] = frozenset()
     commits: tuple[Commit, ...] = ()
+    judged: str = ""
 
 
 class Judging:
@@ -142,7 +144,7 @@ class Judging:
                 by_owner |= paths
             else:
                 by_owner -= paths
-        return Incoming(changes, verdict.findings, frozenset(by_owner), tuple(commits))
+        return Incoming(changes, verdict.findings, frozenset(by_owner), tuple(commits), start or "")
 
     def is_clean(self, base: str, tip: str) -> bool:
         """Whether everything between the base and the tip may be built upon as it is."""
