@@ -181,7 +181,12 @@ class Cycle:
             return False
         # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
         self.settled = self._publisher.publish(
-            tip, listing, changes, progress, again=line is Line.BEHIND
+            tip,
+            listing,
+            changes,
+            progress,
+            again=line is Line.BEHIND,
+            vouch=self._role is Role.LOCAL and bool(come.findings),
         )
         if self.settled is None:
             return False

@@ -75,6 +75,7 @@ class Publisher:
         progress: Progress,
         *,
         again: bool,
+        vouch: bool = False,
     ) -> str | None:
         """Commit and push.
 
@@ -83,6 +84,8 @@ class Publisher:
             listing: what that commit holds.
             changes: path -> new entry, None where it goes.
             again: push `tip` itself although nothing has changed: the hub lost it.
+            vouch: make a commit although nothing has changed: something was refused, and the
+                other agents shall know that what stands there now is the owner's word.
 
         Returns:
             The commit at which the hub stands now; None when somebody was first, the outcome is
@@ -96,13 +99,13 @@ class Publisher:
             progress.held_back = [*progress.held_back, *held]
             changes, held = self._refused.without(changes)
             progress.held_back = [*progress.held_back, *held]
-        if not changes and not again:
+        if not (changes or again or vouch):
             return tip
         commit = tip
-        if changes:
+        if changes or vouch:
             self._refused.check(changes)
             self._crash("before_commit")
-            tree = self._trees.write(tip, changes)
+            tree = self._trees.write(tip, changes) if changes else f"{tip}^{{tree}}"
             commit = self._git.commit(tree, [tip], _message(self._agent, changes))
         self._crash("before_push")
         push = self._git.push(f"{commit}:{MAIN}")
@@ -116,7 +119,7 @@ class Publisher:
             progress.lost = push.locked
             return None
         self._crash("after_push")
-        if changes:
+        if commit != tip:
             gone = [path for path, entry in changes.items() if entry is None]
             alien = listing.alien.updated(dict.fromkeys(gone))
             self._commits.learn(commit, Listing(listing.vault.updated(changes), alien))
