@@ -61,7 +61,7 @@ from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.snapshot import Scanner, Snapshot
-from nightdesk.sync.storage import unavailable
+from nightdesk.sync.storage import told_of_disks, unavailable
 from nightdesk.sync.trees import Trees
 from nightdesk.sync.upkeep import Upkeep
 from nightdesk.vault import claims
@@ -329,9 +329,11 @@ class Engine:
             HubUnreachable: no answer. A claim that did arrive comes back with a later cycle, as
                 a move into this agent's own folder.
             HubRefused: the hub declined.
+            VaultUnavailable: a task that was won cannot be moved on this disk; the next cycle
+                moves it.
         """
         won: list[str] = []
-        with self._one_at_a_time:
+        with self._one_at_a_time, told_of_disks(self._vault):
             if most is not None:
                 moves = self._claiming.claim(paths, most)
                 self._scanner.look_again([*moves, *moves.values()])
@@ -358,7 +360,7 @@ class Engine:
             HubUnreachable: no answer. What did arrive comes back with a later cycle.
             HubRefused: the hub declined.
         """
-        with self._one_at_a_time:
+        with self._one_at_a_time, told_of_disks(self._vault):
             assert self._base is not None
             commit, done = return_in_hub(
                 moves,

@@ -18,6 +18,7 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _FULL = ("no space left on device", "out of diskspace", "disk quota exceeded")
 _LOCKED = ("read-only file system", "insufficient permission for adding an object")
 _DENIED = "permission denied"
+_AT_HUB = ("unpacker error", "unable to migrate objects")
 _LEFT_BY_GIT = (
     "fast_import_crash_*",
     "objects/pack/tmp_*",
@@ -45,7 +46,7 @@ def told_by_git(said: str, *, talks: bool = False) -> str:
 def cannot_for_now(said: str) -> bool:
     """Whether a hub that took nothing says that its own disk or quota is at fault."""
     lower = said.casefold()
-    return any(words in lower for words in (*_FULL, *_LOCKED, _DENIED, "unpacker error"))
+    return any(words in lower for words in (*_FULL, *_LOCKED, _DENIED, *_AT_HUB))
 
 
 def unavailable(where: Path | str, reason: str) -> VaultUnavailable:
