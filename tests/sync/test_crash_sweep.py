@@ -24,6 +24,7 @@ from sweeper import Run, Sweeper, points
 from twovaults import Desk, Side
 
 from nightdesk.errors import HubRefused
+from nightdesk.sync.storage import cannot_for_now
 from nightdesk.vault.layout import Folder, conflict_name, place_of
 
 LONG = bool(os.environ.get("NIGHTDESK_LONG"))
@@ -181,8 +182,8 @@ def recover(desk: Desk, incoming: Any = None) -> None:
         try:
             moved = [local.sync()]
         except HubRefused as e:  # the hub's disk could not: it is asked again before long
-            time.sleep(1)
-            assert "unpacker error" in e.what or "migrate" in e.what, e
+            if not cannot_for_now(e.what):
+                raise
             local.open(incoming=incoming or (lambda path, data: data.replace(b"raw", b"rendered")))
             continue
         _look_at_locks(desk, local, moved[0].offline)

@@ -7,7 +7,8 @@ not answer, because the remedy is another one, and because sync goes on by itsel
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nightdesk.errors import VaultUnavailable
@@ -56,6 +57,15 @@ def unavailable(where: Path | str, reason: str) -> VaultUnavailable:
         remedy="Free space on it, or make it writable for this user; sync goes on by itself",
         where=str(where),
     )
+
+
+@contextmanager
+def told_of_disks(where: Path) -> Iterator[None]:
+    """Turn what the system says of a disk into the error that a person reads."""
+    try:
+        yield
+    except OSError as e:
+        raise unavailable(e.filename or where, e.strerror or str(e)) from e
 
 
 def gone(folder: Path, what: str = "the vault") -> VaultUnavailable:
