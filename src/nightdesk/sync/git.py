@@ -48,6 +48,9 @@ _CLOCK_GRAIN = 2.0
 """Time stamps of a file system may be this much coarser than the clock, in seconds."""
 
 _BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
+_LOCKS_AT_ONCE = 4
+"""A git that moves a branch holds its lock, that of HEAD, and at times that of the packed refs."""
+
 _PACKED_AWAY = "unable to create temporary file: No such file or directory"
 """A repack beside it removed the emptied folder in which git was about to make an object."""
 
@@ -434,11 +437,14 @@ class Git:
                 raise unavailable(e.filename or self.state, e.strerror or str(e)) from e
 
         result = once()
-        if result.code != 0:
-            hub = local_path(self.hub)
+        hub = local_path(self.hub)
+        for _ in range(_LOCKS_AT_ONCE):
+            if result.code == 0:
+                break
             removed = locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])])
-            if removed or _PACKED_AWAY in result.err:
-                result = once()
+            if not removed and _PACKED_AWAY not in result.err:
+                break
+            result = once()
         return result
 
 
