@@ -306,14 +306,24 @@ class Git:
         return read_sizes(self.call("cat-file", "--batch-check", stdin=wanted).out)
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
-        """Three-way merge of text; None where it is not clean or not text."""
+        """Three-way merge of text; None where it is not clean or not text.
+
+        Raises:
+            SyncHalted: git was ended before it could tell; that is no conflict.
+        """
         with tempfile.TemporaryDirectory(dir=self.state) as folder:
             names = [str(Path(folder) / name) for name in ("ours", "base", "theirs")]
             for name, data in zip(names, (ours, base, theirs), strict=True):
                 Path(name).write_bytes(data)
             arguments = ["merge-file", "-p", "-q", *names]
-            result = run(self.vault, arguments, environment=self._environment)
-        return result.out if result.code == 0 and not result.timed_out else None
+            result = self._run(arguments, self._environment)
+        if result.timed_out or result.code < 0 or 128 <= result.code < 255:  # 255: it is no text
+            raise SyncHalted(
+                f"git merge-file failed: {result.reason}",
+                remedy="Sync tries again by itself; check the machine's memory and disk",
+                where=str(self.vault),
+            )
+        return result.out if result.code == 0 else None
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         """Which of these work-tree paths the vault's own ignore files name."""
