@@ -29,7 +29,7 @@ from nightdesk.vault.layout import Folder, conflict_name, place_of
 
 LONG = bool(os.environ.get("NIGHTDESK_LONG"))
 SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
-SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "5"))
+SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "3"))
 ERRORS = [
     ("fsync", "error=EIO"), ("fdatasync", "error=EIO"), ("write", "error=ENOSPC"),
     ("renameat2", "error=EIO"), ("unlink", "error=EIO"), ("rename", "error=ENOSPC"),
