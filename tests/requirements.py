@@ -27,7 +27,7 @@ class Row:
     broken: str = ""
 
 
-SIGNED = "signatures and the gate"
+ENCRYPTED = "the connections to Odoo, IMAP and alerts (the hub's are encrypted)"
 MAIL = "real mailboxes (IMAP, Gmail)"
 HEALTH = "supervisor, health, alerts, deployment"
 ODOO = "Odoo"
@@ -168,7 +168,7 @@ ROWS: dict[str, Row] = {
     "FR-012": Row("Local approves and executes Odoo posting", ODOO),
     "FR-013": Row("crashed components are restarted within 60 s", HEALTH),
     "FR-014": Row("after 3 failed restarts the user is alerted", HEALTH),
-    "FR-015": Row("all of the cloud's connections are encrypted", SIGNED),
+    "FR-015": Row("all of the cloud's connections are encrypted", ENCRYPTED),
     "FR-016": Row("backups of the cloud's Odoo data", HEALTH),
     "FR-017": Row(
         "all AI functionality is Agent Skills",
@@ -180,7 +180,10 @@ ROWS: dict[str, Row] = {
         "mail drafts within 5 minutes of arrival",
         broken="the cloud's `_work` drafts nothing -> test_mail_is_drafted_while_the_laptop_is_off",
     ),
-    "SC-003": Row("no sensitive action executed by the cloud", SIGNED),
+    "SC-003": Row(
+        "no sensitive action executed by the cloud",
+        broken="`policy.CLOUD_MAY_WRITE` lets the cloud create in Approved/ -> test_what_the_cloud_may_not_do_is_refused",
+    ),
     "SC-004": Row(
         "no credential file synced to the cloud",
         broken="the credentials.json pattern is missing in `sync.exclude` -> test_credentials_and_sessions_never_leave",

@@ -84,7 +84,7 @@ def no_hub(desk: Desk) -> Iterator[None]:
 
 def an_hour_of_silence(agent: LocalAgent, clock: Clock) -> None:
     for _ in range(13):
-        agent.engine._hub.fetch()
+        agent.engine._cycle.hub.fetch()
         clock.ticks += 300
 
 
@@ -235,7 +235,7 @@ def test_a_draft_for_a_task_that_is_not_the_senders_never_reaches_the_person(
     desk: Desk, clock: Clock, monkeypatch: pytest.MonkeyPatch, to: str
 ) -> None:
     """A cloud that holds nothing back (an older version, say): the laptop's review refuses."""
-    monkeypatch.setattr("nightdesk.sync.engine.unowned", lambda *sides: {})
+    monkeypatch.setattr("nightdesk.sync.cycle.unowned", lambda *sides: {})
     with cloud(desk) as far, laptop(desk, clock) as local:
         desk.send()
         with monkeypatch.context() as patch:

@@ -14,6 +14,7 @@ import os
 import random
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from conductor import Agent
@@ -31,7 +32,7 @@ class Ledger:
     """The agent's own record of what it did, flushed before it goes on."""
 
     def __init__(self, agent: Agent) -> None:
-        self._main = agent.hub / "refs" / "heads" / "main"
+        self._hub = agent.hub
         text = agent.ledger.read_text("utf-8") if agent.ledger.exists() else ""
         lines = [json.loads(line) for line in text.splitlines()]
         self.given_back = {line["task"] for line in lines if line["do"] == "give back"}
@@ -39,10 +40,19 @@ class Ledger:
 
     def append(self, do: str, task: str) -> None:
         """Note what is done, and where the hub stood right before."""
-        tip = self._main.read_text().strip()
+        tip = self._tip()
         line = json.dumps({"do": do, "task": task, "tip": tip}) + "\n"
         os.write(self._handle, line.encode())
         os.fsync(self._handle)
+
+    def _tip(self) -> str:
+        """The hub's commit, read from its files: loose, or packed by the upkeep."""
+        while True:
+            with suppress(FileNotFoundError):
+                return (self._hub / "refs" / "heads" / "main").read_text().strip()
+            for line in (self._hub / "packed-refs").read_text().splitlines():
+                if line.endswith(" refs/heads/main"):
+                    return line.split()[0]
 
 
 def digest(text: str) -> int:

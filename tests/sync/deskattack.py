@@ -1,13 +1,16 @@
 """The attacker on the cloud side: commits of its own making, put straight into the hub.
 
 Not by a push: whatever a hub's hook may stop is already through here, so what the laptop's own
-gate does is what is seen.
+gate does is what is seen. Most are signed with the cloud's own key, which was stolen with it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deskdevices import Hand
+
+from nightdesk.policy import Role
 from nightdesk.sync.entries import Entry
 from nightdesk.sync.gate import fault
 
@@ -18,34 +21,39 @@ KINDS = (
     "approve", "approve_new", "approve_known", "reject", "change_card", "delete_card", "new_card",
     "forged_done", "delete", "edit", "symlink", "dot", "twin", "id_taken", "named_like_secret",
     "gitattributes", "gitlink", "executable", "laptops_own", "merge_commit", "replay", "swap_ids",
-    "wipe", "phone",
+    "wipe",
 )  # fmt: skip
+KEYS = ("stolen", "unknown", "unsigned")
 
 
 class Attacker:
     """Changes the hub's tree, one commit a deed.
 
     Attributes:
-        commits: those that it made.
         touched: every path that it ever changed.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.commits: set[str] = set()
+        stage = world.stage
+        self.hands = {
+            "stolen": Hand("cloud", stage.cloud_key, Role.CLOUD),
+            "unknown": Hand("cloud", stage.unknown_key, None),
+            "unsigned": Hand("cloud", None, None),
+        }
         self.touched: set[str] = set()
         self.count = 0
 
-    def do(self, kind: str, a: int) -> None:
-        """One deed, if the hub can be reached and holds something to do it with."""
+    def do(self, kind: str, a: int, key: str) -> None:
+        """One deed, if the hub can be reached and holds something to do it with.
+
+        Args:
+            a: what with; taken modulo what there is.
+            key: who signs it, of `KEYS`.
+        """
         world = self.world
-        tip = world.tip()
-        if (
-            world.partitioned
-            or not tip
-            or not all(world.hub.contains(tip, world.base(role)) for role in world.sides)
-        ):
-            return  # (a commit on top of a hub that lacks ours would be true divergence)
+        if not world.committer.can():
+            return
         self.count += 1
         flat = world.in_hub()
         new = dict(flat)
@@ -55,25 +63,13 @@ class Attacker:
             parts = path.split("/")
             if any("/".join(parts[:n]) in new for n in range(1, len(parts))):
                 del new[path]
-        parents = [tip]
+        hand, parents = self.hands[key], [world.tip()]
         if kind == "merge_commit":
-            parents.append(self.commit(new, []))
-        self.commit(new, parents, tip=True)
+            parents.append(world.committer.commit(new, [], hand, tip=False))
+        world.committer.commit(new, parents, hand)
         self.touched |= {path for path, _ in new.items() ^ flat.items()}
-        world.did(f"attack-{kind} {a}")
-
-    def commit(
-        self, flat: dict[str, tuple[str, str]], parents: list[str], *, tip: bool = False
-    ) -> str:
-        hub, at = self.world.hub, int(self.world.stage.now)
-        who = "cloud <cloud@nightdesk.invalid>"
-        lines = [f"tree {hub.put_tree(flat)}", *(f"parent {parent}" for parent in parents)]
-        lines += [f"author {who} {at} +0000", f"committer {who} {at} +0000", "", "cloud: 1 note\n"]
-        oid = hub.put("commit", "\n".join(lines).encode())
-        self.commits.add(oid)
-        if tip:
-            hub.set_ref("refs/heads/main", oid)
-        return oid
+        world.stage.counts[f"attack by {key}"] += 1
+        world.did(f"attack-{kind} {a} {key}")
 
     # Kinds ---------------------------------------------------------------------------------
 
@@ -138,16 +134,6 @@ class Attacker:
         path = self.some(flat, a)
         self.put(flat, path, self.world.hub.get(flat[path][1])[1] + b"evil %d\n" % self.count)
         return True
-
-    def phone(self, flat: dict[str, tuple[str, str]], a: int) -> None:
-        """Not an attacker: the person's other device writes a free note."""
-        from deskperson import NOTES
-
-        path = NOTES[a % 5]
-        old = self.world.hub.get(flat[path][1])[1] if path in flat else b""
-        lines = old.split(b"\n")
-        lines[a % len(lines)] = b"from the phone %d" % self.count
-        self.put(flat, path, b"\n".join(lines))
 
     def symlink(self, flat: dict[str, tuple[str, str]], a: int) -> None:
         path = ("Notes/link.md", "Approved/link.md", "Notes", "In_Progress/cloud/l.md")[a % 4]

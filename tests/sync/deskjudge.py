@@ -1,10 +1,12 @@
 """What must hold, seen from outside: the invariants of the two desks.
 
-I1 every effect has an earlier move by the person; I2 one effect for each id; I3 its text is what
-lay on the disk when the person moved it; I4 the cloud has no effects (it has no executor); I5 no
-credential in any object of the hub; I6 nothing on the laptop changes through a fetch but by the
-rules; I7 when the troubles stop, all comes to rest and every approval to its effect; I8 an id has
-one place, a task one owner. And: no conflict marker, and no version that the person left is lost.
+I1 every effect has an earlier move by the person, on the laptop or on the trusted tablet; I2 one
+effect for each id; I3 its text is what was seen when the person moved it; I4 the cloud has no
+effects (it has no executor) and commits nothing that the table does not allow; I5 no credential in
+any object of the hub; I6 nothing on the laptop changes through a fetch but what the table of
+docs/design.md, section 5, allows its signer; I7 when the troubles stop, all comes to rest and every
+approval to its effect; I8 an id has one place, a task one owner. And: no conflict marker, and no
+version that the person left is lost, and no word of a device that nobody knows.
 """
 
 from __future__ import annotations
@@ -14,14 +16,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deskattack import is_alien
+from deskrules import Rules, Watch, kind_of
 from gitfiles import Flat, Repository
 
-from nightdesk.policy import Role
-from nightdesk.sync import gate
+from nightdesk.policy import Change, Role, may_write
 from nightdesk.sync.entries import blob_oid
 from nightdesk.sync.frontmatter import id_of, peek
 from nightdesk.sync.pairing import is_state_note
@@ -30,22 +31,6 @@ from nightdesk.vault.layout import is_conflict_copy, place_of
 
 if TYPE_CHECKING:
     from deskworld import World
-
-ALONE = ("Approved/", "Rejected/", "Logs/", "Dashboard.md", "Handbook.md", "STOP.md", ".gitignore")
-"""Nobody but the laptop writes these; a card in Pending_Approval/ is written once."""
-
-SIGNED = not hasattr(gate, "_laptop_alone")
-"""Whether the gate goes by signatures: then what is not signed may only arrive in Inbox/."""
-
-
-@dataclass
-class Watch:
-    """The laptop before a cycle."""
-
-    role: Role
-    before: dict[str, bytes] = field(default_factory=dict)
-    base: str = ""
-    unwritten: set[str] = field(default_factory=set)
 
 
 class Judge:
@@ -58,7 +43,9 @@ class Judge:
     def __init__(self, world: World) -> None:
         self.world = world
         self.guard = Guard({"canary": _canary()})
+        self.rules = Rules(world, self)
         self.human: dict[str, set[bytes]] = {}
+        self.elsewhere: set[bytes] = set()
         self.standing: set[str] = set()
         self.copied: set[str] = set()
         self.unseen: set[bytes] = set()
@@ -104,12 +91,18 @@ class Judge:
     def name(path: str, data: bytes) -> str:
         return id_of(place_of(path), data)[0]
 
+    def approved_elsewhere(self, path: str, data: bytes) -> None:
+        """The person moved a card on the tablet, with this text."""
+        self.human.setdefault(self.name(path, data), set()).add(data)
+        self.elsewhere.add(data)
+
     # What Local does -------------------------------------------------------------------------
 
     def effect(self, name: str, data: bytes) -> None:
         effects = [done for done, _ in self.world.executor.effects]
         assert effects.count(name) == 1, f"I2: {name} was done twice"
         assert name in self.human, f"I1: the person never moved {name} to Approved/"
+        self.world.stage.counts["effect of the tablet's move"] += data in self.elsewhere
         assert data in self.human[name], f"I3: {name} was done with a text that nobody approved"
 
     def snapshot_taken(self, role: Role) -> None:
@@ -135,7 +128,8 @@ class Judge:
         self.commits_are_sound()
         self.vault_is_clean(watch.role)
         if watch.role is Role.LOCAL:
-            self.only_by_the_rules(watch)
+            self.rules.only_by_the_rules(watch)
+            self.rules.strangers_words_are_kept(watch)
 
     def before_claim(self) -> str:
         return self.world.tip()
@@ -152,67 +146,35 @@ class Judge:
             attacked = set(owners) & self.world.attacker.touched
             assert owners == [path] or attacked, f"I8: {path} has owners {owners}"
 
-    def only_by_the_rules(self, watch: Watch) -> None:
-        """I6: compare the laptop before and after, the person's own doings left out."""
-        after = self.disk(Role.LOCAL)
-        changed = {path for path in watch.before.keys() | after.keys()
-                   if watch.before.get(path) != after.get(path)} - self.touched  # fmt: skip
-        if not changed:
-            return
-        twice = Counter(self.name(p, d) for p, d in watch.before.items() if is_state_note(p))
-        paths, ids, honest = self.came(watch.base)
-        for path in changed:
-            old, new = watch.before.get(path), after.get(path)
-            name = self.name(path, old if old is not None else new or b"")
-            if path in watch.unwritten and old is None:
-                continue  # it came earlier, and there was no room for it
-            if is_conflict_copy(path) or twice[name] > 1 or name in self.touched_ids():
-                continue
-            what = f"I6: {path} {'made' if old is None else 'changed' if new else 'removed'}"
-            alone = path.startswith(ALONE) or (path.startswith("Pending_Approval/") and old)
-            assert not alone, f"{what} through a fetch, which nobody but the laptop may do"
-            assert path in paths or name in ids, f"{what}, and no commit of the hub touched it"
-            if SIGNED and path not in honest and name not in honest:
-                assert path.startswith("Inbox/"), f"{what} by a commit that nobody signed"
-                assert old is None, f"{what} by a commit that nobody signed"
-
-    def touched_ids(self) -> set[str]:
-        return {place_of(path).stem.split(" ")[0] for path in self.touched}
-
-    def came(self, base: str) -> tuple[set[str], set[str], set[str]]:
-        """Paths and ids that the hub's commits after `base` touched; those of honest commits."""
-        clone = Repository(self.world.laptop / ".git", self.world.stage.inside.cache)
-        tip = clone.ref("refs/nightdesk/hub") or base
-        new = clone.history(tip) - clone.history(base)
-        paths: set[str] = set()
-        ids: set[str] = set()
-        honest: set[str] = set()
-        for commit in new:
-            now = clone.flat(clone.tree_of(commit))
-            for parent in clone.commit(commit)[1]:
-                was = clone.flat(clone.tree_of(parent))
-                for path, (mode, oid) in now.items() ^ was.items():
-                    name = place_of(path).stem
-                    if mode != "160000":
-                        name = self.name(path, clone.get(oid)[1])
-                    paths.add(path)
-                    ids.add(name)
-                    if commit not in self.world.attacker.commits:
-                        honest |= {path, name}
-        return paths, ids, honest
-
     def commits_are_sound(self) -> None:
-        """I8, for every new commit of our own: it makes no second place for an id or a task."""
+        """I8 and I4, for every new commit of our own.
+
+        It makes no second place for an id or a task; and the cloud's keeps to the table.
+        """
         hub = self.world.hub
         if self.world.partitioned or (tip := self.world.tip()) == self.tip:
             return
         old = hub.history(self.tip) if hub.has(self.tip) else set()
-        for commit in hub.history(tip) - old - self.world.attacker.commits:
-            now = self.twins(hub.flat(hub.tree_of(commit)))
-            was = [self.twins(hub.flat(hub.tree_of(p))) for p in hub.commit(commit)[1]]
-            new = now - set().union(*was) if was else set()
+        for commit in hub.history(tip) - old - self.world.committer.made.keys():
+            flat = hub.flat(hub.tree_of(commit))
+            parents = [hub.flat(hub.tree_of(p)) for p in hub.commit(commit)[1]]
+            was = [self.twins(parent) for parent in parents]
+            new = self.twins(flat) - set().union(*was) if was else set()
             assert not new, f"I8: the commit {commit} gives a second place to {new}"
+            if hub.commit(commit)[2] == "cloud":
+                assert len(parents) == 1
+                self.keeps_to_the_table(parents[0], flat)
         self.tip = tip
+
+    @staticmethod
+    def keeps_to_the_table(was: Flat, now: Flat) -> None:
+        for path in {path for path, _ in was.items() ^ now.items()}:
+            old, new = was.get(path), now.get(path)
+            kind = kind_of(old, new)
+            fine = may_write(Role.CLOUD, path, kind, "cloud")
+            if kind is Change.REMOVE and path.startswith("Needs_Action/"):
+                fine = now.get(f"In_Progress/cloud/{path.rpartition('/')[2]}") == old
+            assert fine, f"I4: the cloud's own commit does {kind} {path}"
 
     def twins(self, flat: Flat) -> set[str]:
         """Ids that stand in two places, and tasks with two owners."""
@@ -272,19 +234,37 @@ class Judge:
         self.no_secret_in_hub()
         local, cloud = self.disk(Role.LOCAL), self.disk(Role.CLOUD)
         hub = {path: oid for path, (_, oid) in world.in_hub().items()}
+        told = {held.path for held in world.reports[Role.CLOUD].held_back}
         for role, disk in ((Role.LOCAL, local), (Role.CLOUD, cloud)):
             held = {p: blob_oid(d) for p, d in disk.items()}
-            differs = sorted({path for path, _ in held.items() ^ hub.items()})
+            differs = {path for path, _ in held.items() ^ hub.items()}
+            if role is Role.CLOUD and differs <= told:
+                self.stray(differs)
+                world.stage.counts["held back on the cloud, and told"] += bool(differs)
+                continue
             assert not differs, f"I7: {role} and the hub differ in {differs}"
         assert not self.twins(world.in_hub()), "I8: an id in two places at rest"
         done = {name for name, _ in world.executor.effects}
-        missing = (self.standing & world.executor.cards.keys()) - done - self.copied
+        lying = {self.name(p, d) for p, d in local.items()
+                 if p.startswith("Approved/") and is_state_note(p)} & self.human.keys()  # fmt: skip
+        missing = ((self.standing | lying) & world.executor.cards.keys()) - done - self.copied
         assert not missing, f"I7: approved, and nothing came of it: {missing}"
         self.nothing_is_lost(local, cloud)
         for path, data in self.last_word.items():
-            free = not is_state_note(path) and path not in world.attacker.touched
+            free = not is_state_note(path) and path not in world.devices.touched
+            # Reports are merged into the dashboard and removed, whatever stands in them by then.
+            free = free and not path.startswith("Updates/")
             if free and not is_conflict_copy(path) and ".md/" not in path:
                 assert local.get(path) == data, f"the person's last word on {path}"
+
+    def stray(self, held: set[str]) -> None:
+        """What the cloud holds back at rest is what it should never have written."""
+        strays = {place_of(path).stem.partition(".conflict-")[0] for path in self.world.strays}
+        taken = {place_of(path).stem for path in self.world.attacker.touched}
+        carded = {name.partition("-email-")[0] for name in self.world.executor.cards}
+        for path in held:
+            fine = place_of(path).stem.partition(".conflict-")[0] in strays | taken | carded
+            assert fine, f"the cloud holds back {path}, which it made in good faith"
 
     def nothing_is_lost(self, local: dict[str, bytes], cloud: dict[str, bytes]) -> None:
         kept = {blob_oid(data) for disk in (local, cloud) for data in disk.values()}

@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 from deskattack import Attacker
+from deskdevices import Committer, Devices
 from deskjournal import Executor
 from deskjudge import Judge
 from deskperson import Person
-from gitfiles import PACKED, Repository
+from gitfiles import Repository, forget
 from gitinside import GitInside
 from twovaults import Desk, Side
 
@@ -31,12 +32,19 @@ from nightdesk.policy import Role
 from nightdesk.sync.engine import CycleReport, Engine
 from nightdesk.sync.process import Result
 from nightdesk.sync.secrets import Guard
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.vault.files import create, move
 from nightdesk.vault.layout import place_of
 
 CANARY = "kx7" + "-Nightdesk-" + "canary-55e1"
 MAIN = "refs/heads/main"
 DAY = 86_400.0
+
+
+STRAYS = ("Handbook.md", "Notes/cloud.md", "Notes/", "Pending_Approval/", "Approved/evil.md",
+          "Updates/", "Done/", "Rejected/x.md")  # fmt: skip
+"""Where the cloud may not write, or only make new notes ("/": an old one there is changed)."""
 
 
 class KilledError(BaseException):
@@ -69,11 +77,26 @@ class Stage:
             if hasattr(module, "back_off"):
                 monkeypatch.setattr(module, "back_off", lambda attempt: None)
         shim = SimpleNamespace(time=self.time, monotonic=time.monotonic, time_ns=time.time_ns)
-        monkeypatch.setattr("nightdesk.sync.engine.time", shim)
+        monkeypatch.setattr("nightdesk.sync.cycle.time", shim)
+        sleepless = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: None)
+        monkeypatch.setattr("nightdesk.sync.claiming.time", sleepless)
         self.root = root
         (root / "desk").mkdir()
         self.desk = Desk(root / "desk")
         self.desk.close()
+        for name in ("tablet", "unknown"):
+            (root / name).mkdir()
+        signing_key(root / "unknown", "cloud")
+        self.unknown_key = root / "unknown" / KEY_FILE
+        self.tablet_key = root / "tablet" / KEY_FILE
+        self.cloud_key = self.desk.cloud.state / KEY_FILE
+        trust = Trust(
+            owner=(self.desk.local.key,),
+            devices=(signing_key(root / "tablet", "tablet"),),
+            cloud=(self.desk.cloud.key,),
+        )
+        for side in (self.desk.local, self.desk.cloud):
+            side.options["trust"] = trust
         shutil.copytree(root / "desk", root / "template", symlinks=True)
 
     def time(self) -> float:
@@ -98,8 +121,7 @@ class Stage:
         shutil.rmtree(self.root / "desk")
         shutil.copytree(self.root / "template", self.root / "desk", symlinks=True)
         self.inside.cache.clear()
-        self.inside.indexes.clear()
-        PACKED.clear()
+        forget()
         self.skew = dict.fromkeys(Role, 0.0)
         self.answer = ""
         return self.desk
@@ -122,10 +144,13 @@ class World:
         self.reports: dict[Role, CycleReport] = {}
         self.person = Person(self)
         self.executor = Executor(self)
+        self.committer = Committer(self)
+        self.devices = Devices(self)
         self.attacker = Attacker(self)
         self.judge = Judge(self)
         self.tasks = 0
         self.copies: list[str] = []
+        self.strays: set[str] = set()
 
     # Bookkeeping --------------------------------------------------------------------------
 
@@ -288,16 +313,27 @@ class World:
         if self.write(Role.CLOUD, f"Pending_Approval/email/{card}.md", data):
             self.did(f"draft {card}")
 
-    def cloud_notes(self, pick: int) -> None:
-        """The cloud notes something in a task of its own, or reports."""
+    def own_tasks(self) -> list[Path]:
+        """The cloud's tasks on its disk that have no card: with a card, the laptop finishes it."""
         vault = self.sides[Role.CLOUD].vault
         tasks = sorted(p for p in (vault / "In_Progress/cloud").glob("*.md") if p.is_file())
+        return [task for task in tasks if not any(vault.rglob(f"{task.stem}-email-*.md"))]
+
+    def cloud_notes(self, pick: int) -> None:
+        """The cloud notes something in a task of its own, plans it, or reports."""
+        tasks = self.own_tasks()
         if tasks and pick % 2:
             file = tasks[pick % len(tasks)]
             file.write_bytes(file.read_bytes() + b"noted by the cloud %d\n" % pick)
             self.stamp(Role.CLOUD, f"In_Progress/cloud/{file.name}")
             self.did(f"cloud-edit {file.name}")
             return
+        if tasks and pick % 4 == 0:
+            name = tasks[pick % len(tasks)].stem
+            data = note(f"{name}-plan", "", [f"how to do {name}"])
+            if self.write(Role.CLOUD, f"Plans/{name}-plan.md", data):
+                self.did(f"plan {name}")
+                return
         self.tasks += 1
         name = f"u{self.tasks}"
         self.write(Role.CLOUD, f"Updates/{name}.md", note(name, "", ["all is well"]))
@@ -305,11 +341,35 @@ class World:
 
     def cloud_finishes(self, pick: int) -> None:
         """The cloud files a task of its own that needs no card."""
-        vault = self.sides[Role.CLOUD].vault
-        tasks = sorted(p for p in (vault / "In_Progress/cloud").glob("*.md") if p.is_file())
-        tasks = [t for t in tasks if not any(vault.rglob(f"{t.stem}-email-*.md"))]
+        vault, tasks = self.sides[Role.CLOUD].vault, self.own_tasks()
         if tasks and move(task := tasks[pick % len(tasks)], vault / "Done/2026-11" / task.name):
             self.did(f"cloud-done {task.name}")
+
+    def cloud_strays(self, pick: int) -> None:
+        """Something on the cloud's machine writes where the cloud may not."""
+        vault = self.sides[Role.CLOUD].vault
+        self.tasks += 1
+        stray = b"not the cloud's to say %d\n" % self.tasks
+        path = STRAYS[pick % len(STRAYS)]
+        if path.endswith("/"):
+            found = sorted(p for p in (vault / path).rglob("*.md") if p.is_file())
+            if not found:
+                return
+            file = found[pick % len(found)]
+            if file.parent.name == "cloud":
+                return
+        else:
+            file = vault / path
+        if file.is_dir():
+            return
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        file.write_bytes((file.read_bytes() if file.exists() else b"") + stray)
+        self.stamp(Role.CLOUD, str(file.relative_to(vault)))
+        self.strays.add(str(file.relative_to(vault)))
+        self.did(f"cloud-stray {file.relative_to(vault)}")
 
     def errand(self, pick: int) -> None:
         """Mail, claim, draft, and both sides see it."""
@@ -361,6 +421,7 @@ class World:
             return
         self.judge.hub_is_replaced()
         self.hub.set_ref(MAIN, old)
+        self.hub.present.clear()
         shutil.rmtree(self.desk.hub / "objects")
         (self.desk.hub / "objects").mkdir()
         keep = Repository(self.sides[newest].vault / ".git", self.stage.inside.cache)
@@ -416,7 +477,7 @@ class World:
 
 def note(name: str, zone: str, lines: list[str]) -> bytes:
     """A note with properties as Nightdesk writes them, and some lines."""
-    head = f'---\nid: "{name}"\nzone: "{zone}"\ncreated: "2026-11-24"\nto: ["a", "b"]\n---\n'
+    head = f'---\nid: "{name}"\nzone: "{zone}"\ncreated: "2026-11-24"\nto:\n  - "a"\n  - "b"\n---\n'
     return (head + "".join(f"{line}\n" for line in lines)).encode()
 
 

@@ -20,6 +20,21 @@ class NotHereError(Exception):
 
 
 PACKED: dict[tuple[str, tuple[str, ...]], dict[str, tuple[str, bytes]]] = {}
+"""Folder and packs -> what they hold."""
+
+PRESENT: dict[str, set[str]] = {}
+"""Folder -> objects that were seen there; none goes, but where a test takes all of them away."""
+
+FLAT: dict[str, Flat] = {}
+COMMITS: dict[str, tuple[str, list[str], str, int]] = {}
+TREES: dict[str, list[tuple[str, str, str]]] = {}
+"""What objects mean, by their ids."""
+
+
+def forget() -> None:
+    """Start anew: the folders are not what they were."""
+    for known in (PACKED, PRESENT, FLAT, COMMITS, TREES):
+        known.clear()
 
 
 class Repository:
@@ -28,6 +43,7 @@ class Repository:
     def __init__(self, folder: Path, cache: dict[str, tuple[str, bytes]]) -> None:
         self.folder = str(folder)
         self.cache = cache
+        self.present = PRESENT.setdefault(self.folder, set())
 
     # Objects ------------------------------------------------------------------------------
 
@@ -35,7 +51,11 @@ class Repository:
         return f"{self.folder}/objects/{oid[:2]}/{oid[2:]}"
 
     def has(self, oid: str) -> bool:
-        return os.path.exists(self.file(oid)) or oid in self._packed()
+        if oid not in self.present:
+            if not os.path.exists(self.file(oid)) and oid not in self._packed():
+                return False
+            self.present.add(oid)
+        return True
 
     def _packed(self) -> Collection[str]:
         """What lies in packs; the real git reads them, once for each set of packs."""
@@ -71,15 +91,21 @@ class Repository:
         raw = b"%b %d\0%b" % (kind.encode(), len(data), data)
         oid = hashlib.sha1(raw, usedforsecurity=False).hexdigest()
         self.cache[oid] = (kind, data)
+        if oid in self.present:
+            return oid
         path = self.file(oid)
         if not os.path.exists(path):
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(zlib.compress(raw, 1))
+            folder = Path(path).parent
+            if not folder.exists():
+                folder.mkdir()
+            Path(path).write_bytes(zlib.compress(raw, 1))
+        self.present.add(oid)
         return oid
 
     def parsed_tree(self, oid: str) -> list[tuple[str, str, str]]:
         """Rows of one tree object: mode, name, id."""
+        if oid in TREES and self.has(oid):
+            return TREES[oid]
         kind, data = self.get(oid)
         assert kind == "tree"
         rows, at = [], 0
@@ -89,16 +115,20 @@ class Repository:
             name = data[space + 1 : nul].decode("utf-8", "surrogateescape")
             rows.append((mode, name, data[nul + 1 : nul + 21].hex()))
             at = nul + 21
+        TREES[oid] = rows
         return rows
 
-    def flat(self, tree: str, prefix: str = "") -> Flat:
-        """Every path of a tree."""
+    def flat(self, tree: str) -> Flat:
+        """Every path of a tree; not to be changed."""
+        if tree in FLAT and self.has(tree):
+            return FLAT[tree]
         found: Flat = {}
         for mode, name, oid in self.parsed_tree(tree):
             if mode == "040000":
-                found.update(self.flat(oid, f"{prefix}{name}/"))
+                found.update({f"{name}/{path}": entry for path, entry in self.flat(oid).items()})
             else:
-                found[prefix + name] = (mode, oid)
+                found[name] = (mode, oid)
+        FLAT[tree] = found
         return found
 
     def put_tree(self, flat: Mapping[str, tuple[str, str]]) -> str:
@@ -122,6 +152,8 @@ class Repository:
 
     def commit(self, oid: str) -> tuple[str, list[str], str, int]:
         """Tree, parents, author's name, committer's time."""
+        if oid in COMMITS and self.has(oid):
+            return COMMITS[oid]
         kind, data = self.get(oid)
         if kind != "commit":
             raise NotHereError(f"{oid} is a {kind}")
@@ -138,7 +170,8 @@ class Repository:
                 author = rest.partition(" <")[0]
             elif word == "committer":
                 time = int(rest.split(" ")[-2])
-        return tree, parents, author, time
+        COMMITS[oid] = tree, parents, author, time
+        return COMMITS[oid]
 
     def tree_of(self, oid: str) -> str:
         return self.commit(oid)[0] if self.get(oid)[0] == "commit" else oid
@@ -164,15 +197,24 @@ class Repository:
             with open(f"{self.folder}/{name}") as file:
                 return file.read().strip()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            if os.path.exists(f"{self.folder}/packed-refs"):
-                raise NotHereError("packed refs") from None
-            return None
+            return self._packed_refs().get(name)
+
+    def _packed_refs(self) -> dict[str, str]:
+        try:
+            with open(f"{self.folder}/packed-refs") as file:
+                rows = [line.split() for line in file if line[0] not in "#^"]
+        except FileNotFoundError:
+            return {}
+        return {name: oid for oid, name in rows}
 
     def refs(self, *prefixes: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        if os.path.exists(f"{self.folder}/packed-refs"):
-            raise NotHereError("packed refs")
-        for prefix in prefixes or ("refs",):
+        starts = prefixes or ("refs",)
+        found = {
+            name: oid
+            for name, oid in self._packed_refs().items()
+            if any(f"{name}/".startswith(f"{start.rstrip('/')}/") for start in starts)
+        }
+        for prefix in starts:
             at = f"{self.folder}/{prefix.rstrip('/')}"
             if os.path.isfile(at):
                 found[prefix] = self.ref(prefix) or ""
@@ -184,9 +226,11 @@ class Repository:
 
     def set_ref(self, name: str, oid: str) -> None:
         path = f"{self.folder}/{name}"
-        if os.path.exists(f"{self.folder}/packed-refs") or os.path.exists(f"{path}.lock"):
-            raise NotHereError("packed or locked")
+        if os.path.exists(f"{path}.lock"):
+            raise NotHereError("locked")
         if not oid:
+            if name in self._packed_refs():
+                raise NotHereError("packed refs")
             os.unlink(path)
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -5,18 +5,22 @@ Here the commands that sync runs most work on the same files in git's own format
 loose refs), and everything else, and everything unusual, goes to the real git, which finds all
 of it where it expects it. `test_gitinside.py` compares both, command by command.
 
-Left out: checking of objects on transfer, and the person's own index (`read-tree --reset`).
+Left out: checking of objects on transfer, and the person's own index, which stays empty.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from gitfiles import ZERO, Flat, NotHereError, Repository
+from gitsigned import Signatures, body_and_signature
+from gitstream import run_stream
 
 from nightdesk.sync import process
 from nightdesk.sync.process import Result
@@ -31,8 +35,8 @@ class GitInside:
 
     def __init__(self) -> None:
         self.cache: dict[str, tuple[str, bytes]] = {}
-        self.indexes: dict[str, Flat] = {}
         self.counts: dict[str, int] = {}
+        self.signatures = Signatures()
         self.real = process.run
 
     def run(
@@ -41,37 +45,26 @@ class GitInside:
         arguments: Sequence[str],
         *,
         environment: Mapping[str, str],
-        protocols: Sequence[str] = (),
         stdin: bytes | None = None,
-        timeout: float = 120.0,
-        cancelled: Callable[[], bool] = lambda: False,
+        **options: Any,
     ) -> Result:
-        command = arguments[0]
+        words, settings = list(arguments), {}
+        while words[0] == "-c":
+            name, _, settings[name] = words[1].partition("=")
+            del words[:2]
+        command = words.pop(0)
         answer = getattr(self, "_" + command.replace("-", "_"), None)
         try:
             if answer is None or "GIT_DIR" not in environment:
                 raise NotHereError(command)
             repository = Repository(Path(environment["GIT_DIR"]), self.cache)
-            result: Result = answer(repository, list(arguments[1:]), environment, stdin or b"")
+            said = {**environment, **{f"-c {name}": value for name, value in settings.items()}}
+            result: Result = answer(repository, words, said, stdin or b"")
         except NotHereError:
-            self._hand_over(cwd, environment)
             command += ", real"
-            result = self.real(
-                cwd, arguments, environment=environment, protocols=protocols, stdin=stdin,
-                timeout=timeout, cancelled=cancelled,
-            )  # fmt: skip
+            result = self.real(cwd, arguments, environment=environment, stdin=stdin, **options)
         self.counts[command] = self.counts.get(command, 0) + 1
         return result
-
-    def _hand_over(self, cwd: Path, environment: Mapping[str, str]) -> None:
-        """Give an index that is kept here to the real git."""
-        flat = self.indexes.pop(environment.get("GIT_INDEX_FILE", ""), None)
-        if flat is None:
-            return
-        rows = "".join(f"{mode} {oid}\t{path}\0" for path, (mode, oid) in flat.items())
-        self.real(cwd, ["read-tree", "--empty"], environment=environment)
-        self.real(cwd, ["update-index", "-z", "--index-info"], environment=environment,
-                  stdin=rows.encode("utf-8", "surrogateescape"))  # fmt: skip
 
     # Refs and history ---------------------------------------------------------------------
 
@@ -107,17 +100,32 @@ class GitInside:
 
     def _merge_base(self, at: Repository, words: list[str], *_: object) -> Result:
         if words[0] != "--is-ancestor":
-            raise NotHereError
+            return self._common(at, *words)
         return Result(0 if at.contains(words[2], words[1]) else 1, b"", "")
 
-    def _log(self, at: Repository, words: list[str], *_: object) -> Result:
+    def _common(self, at: Repository, one: str, other: str) -> Result:
+        """The newest commit of a line that the other history holds."""
+        known, oid = at.history(one), other
+        while oid not in known:
+            parents = at.commit(oid)[1]
+            if len(parents) > 1:
+                raise NotHereError
+            if not parents:
+                return Result(1, b"", "")
+            oid = parents[0]
+        return _said(f"{oid}\n")
+
+    def _log(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
+        if words[:2] == ["--no-walk=unsorted", "--format=%H %G? %GS"]:
+            rows = [(oid, *self._verdict(at, oid, env)) for oid in words[2:]]
+            return _said("".join(f"{oid} {verdict} {who}\n" for oid, verdict, who in rows))
         fixed = ["-z", "--reverse", "--topo-order", "--raw", "-r", "-m", "--root",
                  "--no-abbrev", "--no-renames"]  # fmt: skip
         if words[:9] != fixed or words[9] != "--format=%x01%H %ct %P%x09%an" or len(words) != 11:
             raise NotHereError
         old, dots, new = words[10].rpartition("..")
-        known = at.history(old) if dots else set()
         out, oid = [], new
+        known = at.history(old) if dots and not self._on_line(at, old, new) else {old}
         while oid and oid not in known:
             tree, parents, author, time = at.commit(oid)
             if len(parents) > 1:
@@ -128,6 +136,30 @@ class GitInside:
                        + (f"\n{rows}" if rows else ""))  # fmt: skip
             oid = parents[0] if parents else ""
         return _said("".join(reversed(out)))
+
+    @staticmethod
+    def _on_line(at: Repository, old: str, new: str) -> bool:
+        """Whether `old` lies on the line of first parents: nearly always, and near."""
+        oid = new
+        while oid != old:
+            parents = at.commit(oid)[1]
+            if len(parents) != 1:
+                return False
+            oid = parents[0]
+        return True
+
+    def _verify_commit(
+        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
+    ) -> Result:
+        good = all(self._verdict(at, oid, env)[0] == "G" for oid in words)
+        return Result(0 if good else 1, b"", "")
+
+    def _verdict(self, at: Repository, oid: str, env: Mapping[str, str]) -> tuple[str, str]:
+        kind, data = at.get(oid)
+        if kind != "commit":
+            raise NotHereError
+        with open(env["-c gpg.ssh.allowedSignersFile"]) as file:
+            return self.signatures.verdict(*body_and_signature(data), file.read())
 
     def _config(self, at: Repository, words: list[str], *_: object) -> Result:
         if words != ["--local", "--get", "remote.origin.url"]:
@@ -143,41 +175,40 @@ class GitInside:
     def _cat_file(
         self, at: Repository, words: list[str], env: Mapping[str, str], stdin: bytes
     ) -> Result:
-        if words != ["--batch"]:
+        check = words == ["--batch-check"]
+        if words != ["--batch"] and not check:
             raise NotHereError
         out = []
         for oid in stdin.decode().split():
+            if not at.has(oid):
+                out.append(b"%b missing\n" % oid.encode())
+                continue
             kind, data = at.get(oid)
+            if check:
+                out.append(b"%b %b %d\n" % (oid.encode(), kind.encode(), len(data)))
+                continue
             out.append(b"%b %b %d\n%b\n" % (oid.encode(), kind.encode(), len(data), data))
         return Result(0, b"".join(out), "")
 
     def _fast_import(
         self, at: Repository, words: list[str], env: Mapping[str, str], stdin: bytes
     ) -> Result:
-        if words != ["--quiet"]:
+        if words not in (["--quiet"], ["--quiet", "--force"]):
             raise NotHereError
-        blobs, place = [], 0
-        while place < len(stdin):
-            head = re.compile(rb"blob\ndata (\d+)\n").match(stdin, place)
-            if not head:
-                raise NotHereError
-            end = head.end() + int(head.group(1))
-            blobs.append(stdin[head.end() : end])
-            place = end + 1
-        for data in blobs:
-            at.put("blob", data)
-        return _said("")
+        return Result(0, run_stream(at, stdin), "")
 
     def _commit_tree(
         self, at: Repository, words: list[str], env: Mapping[str, str], *_: object
     ) -> Result:
-        tree, message, parents = "", "", []
+        tree, message, key, parents = "", "", "", []
         rest = iter(words)
         for word in rest:
             if word == "-p":
                 parents.append(next(rest))
             elif word == "-m" and not message:
                 message = next(rest)
+            elif word == "-S":
+                key = env["-c user.signingkey"]
             elif re.fullmatch(r"[0-9a-f]{40}", word) and not tree:
                 tree = word
             else:
@@ -189,7 +220,8 @@ class GitInside:
         lines = [f"tree {tree}", *(f"parent {p}" for p in parents)]
         lines += [f"{who.lower()} {env[f'GIT_{who}_NAME']} <{env[f'GIT_{who}_EMAIL']}> {stamp}"
                   for who in ("AUTHOR", "COMMITTER")]  # fmt: skip
-        oid = at.put("commit", ("\n".join(lines) + f"\n\n{message}\n").encode())
+        data = ("\n".join(lines) + f"\n\n{message}\n").encode()
+        oid = at.put("commit", self.signatures.sign(data, Path(key)) if key else data)
         return _said(f"{oid}\n")
 
     # Trees --------------------------------------------------------------------------------
@@ -210,44 +242,11 @@ class GitInside:
     def _read_tree(
         self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
     ) -> Result:
-        index = env.get("GIT_INDEX_FILE")
-        if index is None:
-            return _said("")  # the person's own index: nothing here rests on it
-        if len(words) != 1:
+        if len(words) != 2 or words[0] != "--reset" or not at.has(words[1]):
             raise NotHereError
-        empty = words[0] == "--empty"
-        self.indexes[index] = {} if empty else at.flat(at.tree_of(words[0]))
+        with open(env["GIT_INDEX_FILE"], "wb") as file:  # empty: nothing here rests on it
+            file.write(_INDEX + hashlib.sha1(_INDEX, usedforsecurity=False).digest())
         return _said("")
-
-    def _update_index(
-        self, at: Repository, words: list[str], env: Mapping[str, str], stdin: bytes
-    ) -> Result:
-        flat = self.indexes.get(env.get("GIT_INDEX_FILE", ""))
-        if flat is None or words != ["-z", "--index-info"]:
-            raise NotHereError
-        new = dict(flat)
-        for row in stdin.decode("utf-8", "surrogateescape").split("\0")[:-1]:
-            meta, _, path = row.partition("\t")
-            mode, oid = meta.split(" ")
-            if mode == "0":
-                new.pop(path, None)
-                continue
-            parents = {path[: m.start()] for m in re.finditer("/", path)}
-            if parents & new.keys() or any(p.startswith(f"{path}/") for p in new):
-                raise NotHereError  # a file where a folder is: what then happens, git says
-            new[path] = (mode, oid)
-        self.indexes[env["GIT_INDEX_FILE"]] = new
-        return _said("")
-
-    def _write_tree(
-        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
-    ) -> Result:
-        flat = self.indexes.get(env.get("GIT_INDEX_FILE", ""))
-        if flat is None or words:
-            raise NotHereError
-        if not all(at.has(oid) for mode, oid in flat.values() if mode != "160000"):
-            raise NotHereError
-        return _said(f"{at.put_tree(flat)}\n")
 
     def _check_ignore(
         self, at: Repository, words: list[str], env: Mapping[str, str], stdin: bytes
@@ -281,18 +280,30 @@ class GitInside:
 
     # The hub ------------------------------------------------------------------------------
 
-    def _hub(self, address: str) -> Repository:
+    def _hub(self, word: str, env: Mapping[str, str]) -> Repository | None:
+        """The hub behind an address; None where there is none."""
+        names = {v: env[k.replace("VALUE", "KEY")] for k, v in env.items() if "_VALUE_" in k}
+        address = re.sub(r"^url\.(.*)\.(insteadOf|pushInsteadOf)$", r"\1", names.get(word, word))
+        if not address.startswith("/") or _listing(f"{address}/hooks"):
+            raise NotHereError
         if not os.path.isfile(f"{address}/HEAD"):
-            raise NotHereError
-        if any(name for name in _listing(f"{address}/hooks")):
-            raise NotHereError
+            return None
         return Repository(Path(address), self.cache)
 
-    def _fetch(self, at: Repository, words: list[str], *_: object) -> Result:
+    def _ls_remote(
+        self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes
+    ) -> Result:
+        if words[0] != "--" or self._hub(words[1], env) is not None:
+            raise NotHereError
+        return _NO_HUB
+
+    def _fetch(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
         fixed = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--"]
         if words[:5] != fixed:
             raise NotHereError
-        hub = self._hub(words[5])
+        hub = self._hub(words[5], env)
+        if hub is None:
+            return _NO_HUB
         updates: dict[str, str] = {}
         for spec in words[6:]:
             source, _, target = spec.removeprefix("+").partition(":")
@@ -313,17 +324,26 @@ class GitInside:
             at.set_ref(ref, oid)
         return _said("")
 
-    def _push(self, at: Repository, words: list[str], *_: object) -> Result:
-        fixed = ["--porcelain", "--no-verify", "--recurse-submodules=no", "--"]
-        if words[:4] != fixed or len(words) != 6:
+    def _push(self, at: Repository, words: list[str], env: Mapping[str, str], _: bytes) -> Result:
+        fixed = ["--porcelain", "--no-verify", "--recurse-submodules=no"]
+        lease = words.pop(3) if words[3] != "--" else ""
+        if words[:4] != [*fixed, "--"] or len(words) != 6:
             raise NotHereError
-        hub = self._hub(words[4])
+        hub = self._hub(words[4], env)
+        if hub is None:
+            return _NO_HUB
         force = words[5].startswith("+")
         oid, _, ref = words[5].removeprefix("+").partition(":")
         if not at.has(oid):
             raise NotHereError
         there = hub.ref(ref)
-        if there and not force:
+        if lease:
+            start, expected = f"--force-with-lease={ref}:", lease.rpartition(":")[2]
+            if lease != f"{start}{expected}" or not expected:
+                raise NotHereError
+            if there != expected and there != oid:
+                return Result(1, f"!\t{oid}:{ref}\t[rejected] (stale info)\n".encode(), "")
+        elif there and not force:
             if not at.has(there):
                 return Result(1, f"!\t{oid}:{ref}\t[rejected] (fetch first)\n".encode(), "")
             if not at.contains(oid, there):
@@ -331,6 +351,10 @@ class GitInside:
         _carry(at, hub, oid)
         hub.set_ref(ref, oid)
         return _said("")
+
+
+_INDEX = b"DIRC" + (2).to_bytes(4, "big") + bytes(4)
+_NO_HUB = Result(128, b"", "fatal: it does not appear to be a git repository\n")
 
 
 def _carry(source: Repository, target: Repository, oid: str) -> None:

@@ -94,6 +94,68 @@ def test_a_note_that_takes_a_cards_id_later_does_not_carry_the_card_away(desk: D
     assert {refusal.path for refusal in report.refused} >= {"In_Progress/cloud/t.md"}
 
 
+@pytest.mark.parametrize("point", ["after_merge", "during_apply"])
+def test_a_strangers_note_comes_back_though_the_run_that_refused_it_died(
+    desk: Desk, point: str
+) -> None:
+    """What was kept as evidence counted as told, and its note in Inbox/ was never written."""
+
+    def dies(name: str) -> None:
+        if name == point:
+            raise KilledError
+
+    desk.local.write("Notes/plan.md", "my plan\n")
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Notes/plan.md").write_text("my plan, on the phone\n")
+    desk.git("commit", "-q", "-a", "-m", "x", cwd=clone)
+    desk.git("push", "-q", "origin", "HEAD:main", cwd=clone)
+    desk.local.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.local.sync()
+    desk.local.open()
+    desk.settle()
+    assert desk.local.read("Notes/plan.md") == b"my plan\n"
+    [copy] = [path for path in desk.local.files() if path.startswith("Inbox/plan-")]
+    assert b"my plan, on the phone" in desk.local.read(copy)
+
+
+def test_a_refused_text_that_is_moved_on_does_not_pass_as_a_move(desk: Desk) -> None:
+    """It counted as known because the commit's parent held it, and a task was gone."""
+    for name in ("t1", "t2"):
+        desk.local.write(f"Needs_Action/email/{name}.md", f'---\nid: "{name}"\n---\n{name}\n')
+    desk.settle()
+    engine = desk.cloud.engine
+    assert engine is not None
+    assert len(engine.claim(["Needs_Action/email/t1.md", "Needs_Action/email/t2.md"])) == 2
+    desk.settle()
+    before = desk.local.files()
+    clone = desk.outsider()
+    tasks = clone / "In_Progress/cloud"
+    (tasks / "t2.md").write_bytes((tasks / "t1.md").read_bytes())
+    assert desk.push_as_cloud(clone).returncode == 0
+    (clone / "Done/2026-11").mkdir(parents=True)
+    (tasks / "t2.md").rename(clone / "Done/2026-11/t2.md")
+    assert desk.push_as_cloud(clone).returncode == 0
+    report = desk.local.sync()
+    assert {refusal.path for refusal in report.refused} == {
+        "In_Progress/cloud/t2.md", "Done/2026-11/t2.md"
+    }  # fmt: skip
+    assert desk.local.files() == before
+    desk.settle()
+    assert desk.local.files() == desk.cloud.files() == before
+
+
+def test_a_conflict_copy_in_approved_is_no_card_that_waits(desk: Desk) -> None:
+    """It has no id, and every cycle ended there with a KeyError."""
+    desk.settle()
+    copy = "Approved/c.conflict-12345678.md"
+    desk.local.write(copy, '---\nid: "c"\n---\na card, as it was\n')
+    desk.local.open(withhold=lambda path: path.startswith("Approved/"))
+    desk.local.sync()
+    assert copy in desk.hub_files()
+
+
 def test_a_slow_git_that_reads_its_input_is_waited_for(tmp_path: Path) -> None:
     """On a busy machine a call with input that took longer than a quarter second failed."""
     script = "alias.slow=!sleep 0.6; cat"
@@ -116,3 +178,44 @@ def change_in_hub(desk: Desk, *entries: str) -> None:
         "git update-ref refs/heads/main $(git commit-tree $(git write-tree) -p main -m x)",
     ])  # fmt: skip
     desk.git(*git, "-c", f"alias.attack=!{script}", "attack")
+
+
+def test_a_strangers_words_come_back_once_also_when_the_note_was_renamed(desk: Desk) -> None:
+    """The run that wrote the note died before it had noted that, and the person was quick."""
+
+    def dies(name: str) -> None:
+        if name == "after_apply":
+            raise KilledError
+
+    desk.local.write("Notes/n.md", "mine\n")
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Notes/n.md").write_text("the phone's\n")
+    desk.git("commit", "-qam", "x", cwd=clone)
+    desk.git("push", "-q", cwd=clone)
+    desk.local.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.local.sync()
+    [note] = [path for path in desk.local.files() if path.startswith("Inbox/")]
+    desk.local.move(note, "Inbox/renamed.md")
+    desk.local.open()
+    desk.settle()
+    assert [p for p in desk.local.files() if p.startswith("Inbox/")] == ["Inbox/renamed.md"]
+    assert desk.local.read("Notes/n.md") == b"mine\n"
+
+
+def test_a_cloud_agent_believes_its_owner_who_agrees_with_a_stranger(desk: Desk) -> None:
+    """A refused deletion, and the person has moved the note away as well: nothing to undo."""
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Handbook.md").unlink()
+    assert desk.push_as_cloud(clone).returncode == 0
+    desk.cloud.sync()
+    assert "Handbook.md" in desk.cloud.files(), "the owner has not said so"
+    desk.local.move("Handbook.md", "Old handbook.md")
+    desk.settle()
+    assert "Handbook.md" not in desk.cloud.files()
+    assert desk.cloud.files() == desk.local.files()
+    desk.cloud.open()
+    desk.settle()
+    assert desk.cloud.files() == desk.local.files()

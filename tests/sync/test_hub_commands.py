@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 from realservers import make_key, sshd
 
-from nightdesk.hub.build import authorized_line
-
 
 def command(side: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
@@ -57,12 +55,19 @@ def test_a_new_user_comes_from_nothing_to_two_halves_over_ssh(tmp_path: Path) ->
         # 3. It works, and the cloud is let in the same way.
         command("local", *first)
         second = ["init", "--non-interactive", "--config", str(cloud), "--hub", server.url,
-                  "--vault", str(tmp_path / "cloud")]  # fmt: skip
+                  "--vault", str(tmp_path / "cloud"), "--trust-local", str(owner)]  # fmt: skip
         known["cloud"].parent.mkdir(mode=0o700)
         known["cloud"].write_text(server.known())
-        line = make_key(known["cloud"].with_name("signing_key"), "cloud")
-        server.keys.write_text(f"{lines[0]}\n{authorized_line(server.hub, line)}\n")
+        key = tmp_path / "cloud.pub"
+        key.write_text(make_key(known["cloud"].with_name("signing_key"), "cloud"))
+        made = command("cloud", "init", "--hub-only", str(server.hub), "--agent-key", str(key))
+        lines = [line for line in made.stdout.splitlines() if line.startswith("restrict,")]
+        assert len(lines) == 2
+        server.keys.write_text("".join(f"{line}\n" for line in lines))
         command("cloud", *second)
+        assert doctor("local", local)["cloud's key"]["ok"] is None
+        command("local", "init", "--config", str(local), "--trust-cloud", str(key))
+        assert doctor("local", local)["cloud's key"]["ok"] is True
 
         found = doctor("cloud", cloud)
         assert found["hub"]["ok"] is True

@@ -10,7 +10,6 @@ import zipfile
 import pytest
 from twovaults import Desk, no_gate
 
-from nightdesk.errors import HubRefused
 from nightdesk.hub.build import MODULES, PROGRAM, install, interpreter
 from nightdesk.hub.trust import CLOUD, OWNER
 from nightdesk.sync import mending
@@ -142,14 +141,22 @@ def test_an_emptied_hub_takes_the_whole_history_from_its_owner_only(guarded: Des
 
 
 def test_a_push_that_the_hub_refuses_is_told_with_its_paths(guarded: Desk) -> None:
-    """A cloud agent whose own check is gone (an old version, say) is told, and goes on."""
+    """A cloud agent whose own check is gone (an old version, say) is told; the rest goes."""
     desk = guarded
     desk.settle()
     desk.cloud.open(gate=no_gate)
     desk.cloud.write("Handbook.md", "mine now")
-    with pytest.raises(HubRefused, match=r"Handbook\.md"):
-        desk.cloud.sync()
+    desk.cloud.write("Approved/x.md", "approved")
+    desk.cloud.write("Updates/u.md", "u")
+    for _ in range(2):
+        held = {h.path: h.reason for h in desk.cloud.sync().held_back}
+        assert held.keys() == {"Handbook.md", "Approved/x.md"}
+        assert held["Approved/x.md"].endswith("may not add to Approved/")
+        desk.cloud.open(gate=no_gate)
+    assert "Updates/u.md" in desk.hub_files()
     assert b"mine now" not in desk.hub_bytes()
+    desk.cloud.write("Handbook.md", "# Handbook\n")
+    assert {h.path for h in desk.cloud.sync().held_back} == {"Approved/x.md"}
 
 
 def test_the_owner_repairs_a_hub_that_was_rewritten(guarded: Desk) -> None:

@@ -22,6 +22,8 @@ from nightdesk.sync.access import Access, access_for
 from nightdesk.sync.engine import Engine, create_root, join
 from nightdesk.sync.outside import probe_hub
 from nightdesk.sync.process import run
+from nightdesk.sync.signers import Trust
+from nightdesk.sync.signing import signing_key
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,11 @@ def test_two_vaults_meet_in_a_hub_over_https(web: Https, access: Access, tmp_pat
     template.mkdir()
     (template / "Handbook.md").write_text("# Handbook\n")
     engines = {}
+    keys = {}
+    for role in Role:
+        (tmp_path / f"{role}-state").mkdir()
+        keys[role] = signing_key(tmp_path / f"{role}-state", str(role))
+    trust = Trust(owner=(keys[Role.LOCAL],), cloud=(keys[Role.CLOUD],))
     for role in (Role.LOCAL, Role.CLOUD):
         vault, state = tmp_path / f"{role}-vault", tmp_path / f"{role}-state"
         opened = replace(access, state=state)
@@ -57,7 +64,9 @@ def test_two_vaults_meet_in_a_hub_over_https(web: Https, access: Access, tmp_pat
             create_root(vault, web.url, state, "local", template, access=opened)
         else:
             join(vault, web.url, state, "cloud", access=opened)
-        engines[role] = Engine(vault, web.url, state, role, str(role), SETTINGS, access=opened)
+        engines[role] = Engine(
+            vault, web.url, state, role, str(role), SETTINGS, access=opened, trust=trust
+        )
         engines[role].open()
     try:
         task = tmp_path / "local-vault/Needs_Action/email/one.md"

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from realservers import Sshd, free_port, make_key, sshd
 from tcpcutter import Cutter, Rule
-from twovaults import Side
+from twovaults import Side, trust_of
 
 from nightdesk.errors import HubUnreachable
 from nightdesk.hub.serve import REFUSED
@@ -50,6 +50,9 @@ class SshDesk:
         server.admit(self.cloud.state, "cloud", port=cutter.port)
         create_root(self.local.vault, server.url, self.local.state, "local", template)
         join(self.cloud.vault, str(self.cloud.hub), self.cloud.state, "cloud")
+        trust = trust_of(self.local.key, self.cloud.key, second_device=False)
+        for side in (self.local, self.cloud):
+            side.options["trust"] = trust
 
     def access(self, side: Side) -> Access:
         return Access(str(side.hub), side.state, agent=str(side.role))

@@ -122,7 +122,8 @@ def test_the_persons_index_lock_stays_and_sync_goes_on(desk: Desk) -> None:
     assert desk.local.sync().pushed
     assert lock.exists()
     lock.unlink()
-    desk.local.close()
+    desk.local.sync()
+    desk.local.calm()
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == ""
 
 

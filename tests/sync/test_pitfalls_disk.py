@@ -16,9 +16,9 @@ import psutil
 import pytest
 from twovaults import Desk, Side
 
-import nightdesk.vault.unchanged as unchanged
 from nightdesk.errors import NightdeskError, SyncHalted, VaultUnavailable
 from nightdesk.sync.entries import blob_oid
+from nightdesk.vault import unchanged
 from nightdesk.vault.watch import Signal, Watch
 
 
@@ -52,10 +52,10 @@ def test_09_a_save_between_the_scan_and_the_write(
     real = getattr(unchanged, name)
     saves = ["saved in the last moment\n"]
 
-    def late(one: Path, other: Path) -> object:
-        if saves and "n.md" in {one.name, other.name}:
+    def late(*paths: Path) -> object:
+        if saves and any(path.name == "n.md" for path in paths):
             devices.local.write("Notes/n.md", saves.pop())
-        return real(one, other)
+        return real(*paths)
 
     monkeypatch.setattr(unchanged, name, late)
     devices.local.sync()

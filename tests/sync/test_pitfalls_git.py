@@ -149,7 +149,7 @@ def test_14_stale_locks(desk: Desk, hours: float, monkeypatch: pytest.MonkeyPatc
     desk.local.close()
     folder = desk.local.vault / ".git"
     theirs = [folder / name for name in USERS_LOCKS]
-    ours = [folder / "refs/nightdesk/base.lock", desk.local.state / "index.lock"]
+    ours = [folder / "refs/nightdesk/base.lock"]
     for lock in (*theirs, *ours):
         lock.touch()
         then = time.time() - hours * 3600
@@ -165,6 +165,7 @@ def test_14_stale_locks(desk: Desk, hours: float, monkeypatch: pytest.MonkeyPatc
         lock.unlink()
     desk.local.write("Notes/b.md", "b")
     desk.settle()
+    desk.local.calm()
     assert desk.git("status", "--porcelain", cwd=desk.local.vault) == "", "in step again"
     # In the hub: the cycle ends, says so, and goes on when the lock is gone.
     monkeypatch.setattr(engine, "ATTEMPTS", 2)
@@ -182,6 +183,7 @@ def test_15_the_persons_own_git_in_the_middle_of_something(desk: Desk) -> None:
     vault = desk.local.vault
     desk.local.write("Notes/n.md", "one\n")
     desk.settle()
+    desk.local.calm()
     own = ("-c", "user.name=me", "-c", "user.email=me@example.com")
 
     def mine(*words: str) -> None:
@@ -225,6 +227,7 @@ def test_15_the_persons_own_git_in_the_middle_of_something(desk: Desk) -> None:
     desk.git("gc", "-q", "--prune=now", cwd=vault)
     assert desk.git("cat-file", "-t", commit, cwd=vault).strip() == "commit"
     assert b"<<<<<<<" not in desk.hub_bytes()
+    desk.local.calm()
     assert desk.git("status", "--porcelain", cwd=vault) == ""
 
 

@@ -59,7 +59,7 @@ def claimed_by_the_cloud(desk: Desk, *names: str) -> None:
 def fall_silent(desk: Desk, clock: Clock) -> None:
     """Let the laptop see for itself that nothing comes from the cloud any more."""
     for _ in range(13):
-        desk.local.engine._hub.fetch()
+        desk.local.engine._cycle.hub.fetch()
         clock.wait(300)
 
 
@@ -145,7 +145,7 @@ def test_without_the_hub_nothing_goes_back_and_no_silence_is_counted(
         assert desk.local.sync().offline
         away.rename(desk.hub)
         clock.wait(300)
-        desk.local.engine._hub.fetch()
+        desk.local.engine._cycle.hub.fetch()
     assert give_back(desk) == [], "the cloud could not reach the hub in that time either"
     assert desk.local.engine.heartbeat("cloud").silent_seconds == 0
 
@@ -355,14 +355,14 @@ def test_a_sign_of_life_that_cannot_be_read_is_still_one(desk: Desk, clock: Cloc
         b'{"state":"well"}' + b" " * 5000,
     ):  # fmt: skip
         clock.wait(60)
-        desk.local.engine._hub.fetch()
+        desk.local.engine._cycle.hub.fetch()
         assert desk.local.engine.heartbeat("cloud").silent_seconds == 60
         done = subprocess.run(
             ["git", "hash-object", "-w", "--stdin"],
             cwd=desk.hub, input=said, check=True, capture_output=True,
         )  # fmt: skip
         desk.git("update-ref", "refs/heartbeat/cloud", done.stdout.decode().strip())
-        desk.local.engine._hub.fetch()
+        desk.local.engine._cycle.hub.fetch()
         beat = desk.local.engine.heartbeat("cloud")
         assert beat.status is None, said[:20]
         assert beat.silent_seconds == 0

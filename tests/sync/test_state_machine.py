@@ -30,7 +30,8 @@ LEAST_STEPS = min(30, STEPS)
 ROLES = st.sampled_from(list(Role))
 SMALL = st.integers(0, 11)
 DEED = st.tuples(st.sampled_from(deskperson.DEEDS), SMALL, SMALL)
-ATTACK = st.tuples(st.sampled_from(deskattack.KINDS), SMALL)
+KEY = st.sampled_from(["stolen", "stolen", "stolen", "unknown", "unsigned"])
+ATTACK = st.tuples(st.sampled_from(deskattack.KINDS), SMALL, KEY)
 MOMENT = st.integers(0, 13)
 
 
@@ -69,7 +70,7 @@ class Desks(RuleBasedStateMachine):
 
     @rule(role=ROLES, moment=MOMENT, what=st.sampled_from(["attack", "other", "part", "claim"]),
           attack=ATTACK)  # fmt: skip
-    def overtaken(self, role: Role, moment: int, what: str, attack: tuple[str, int]) -> None:
+    def overtaken(self, role: Role, moment: int, what: str, attack: tuple[str, int, str]) -> None:
         """Something happens in the hub in the middle of a cycle."""
         self.count("overtaken")
         world = self.world
@@ -104,17 +105,28 @@ class Desks(RuleBasedStateMachine):
             self.world.person.do("withdraw", a, 0)
 
     @rule(attacks=st.lists(ATTACK, min_size=1, max_size=3))
-    def attack(self, attacks: list[tuple[str, int]]) -> None:
+    def attack(self, attacks: list[tuple[str, int, str]]) -> None:
         self.count("attack")
         for attack in attacks:
             self.world.attacker.do(*attack)
 
     @rule(notes=st.lists(SMALL, min_size=1, max_size=3))
     def phone(self, notes: list[int]) -> None:
-        """The person's other device, as far as the hub takes it."""
+        """A device of the person's that signs nothing."""
         self.count("phone")
         for a in notes:
-            self.world.attacker.do("phone", a)
+            self.world.devices.phone(a)
+
+    @rule(a=SMALL, approve=st.booleans())
+    def tablet(self, a: int, approve: bool) -> None:
+        """A device of the owner's, whose key the laptop knows."""
+        self.count("tablet")
+        devices = self.world.devices
+        if not approve:
+            devices.tablet(a)
+        elif not devices.approve(a):
+            self.world.errand(a)
+            devices.approve(a)
 
     @rule(zone=st.sampled_from(["email", "email", "general"]))
     def mail(self, zone: str) -> None:
@@ -138,10 +150,10 @@ class Desks(RuleBasedStateMachine):
         self.count("desk_work")
         self.world.errand(pick)
 
-    @rule(pick=SMALL, finish=st.booleans())
-    def cloud_work(self, pick: int, finish: bool) -> None:
+    @rule(pick=SMALL, what=st.sampled_from(["notes", "finishes", "notes", "finishes", "strays"]))
+    def cloud_work(self, pick: int, what: str) -> None:
         self.count("cloud_work")
-        (self.world.cloud_finishes if finish else self.world.cloud_notes)(pick)
+        getattr(self.world, f"cloud_{what}")(pick)
 
     @rule(what=st.sampled_from(["record", "execute", "both", "show", "merge"]))
     def local_work(self, what: str) -> None:
@@ -197,7 +209,7 @@ def play(stage: Stage, examples: int, steps: int) -> None:
         machine,
         settings=settings(
             max_examples=examples, stateful_step_count=steps, deadline=None, database=None,
-            suppress_health_check=list(HealthCheck), print_blob=True,
+            suppress_health_check=list(HealthCheck), print_blob=True, derandomize=not FUZZ,
             phases=[Phase.generate, Phase.shrink], report_multiple_bugs=False,
         ),
     )  # fmt: skip
@@ -219,7 +231,13 @@ def test_the_two_desks(stage_of: Callable[[bool], Stage]) -> None:
         if hasattr(made, "hypothesis_stateful_rule")
     }
     attacks = {f"attack-{kind}" for kind in deskattack.KINDS}
-    missing = (rules | attacks | set(deskperson.DEEDS)) - stage.counts.keys()
+    others = {
+        "phone-edit", "phone-inbox", "tablet-edit", "tablet-approve", "cloud-done", "cloud-stray",
+        "cloud-edit", "plan", "update", "draft", "mail", "effect", "filed", "restore", "partition",
+        "the phone's words came back", "held back on the cloud, and told",
+        "effect of the tablet's move", *(f"attack by {key}" for key in deskattack.KEYS),
+    }  # fmt: skip
+    missing = (others | rules | attacks | set(deskperson.DEEDS)) - stage.counts.keys()
     assert not missing, f"never reached: {missing}"
 
 

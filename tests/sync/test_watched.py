@@ -161,6 +161,7 @@ def test_what_no_event_told_of_is_found_by_the_next_full_scan(desk: Desk) -> Non
     assert desk.local.sync(full=True).pushed == ("Notes/lost.md",)
 
 
+@pytest.mark.second_device
 def test_an_edit_that_no_event_told_of_is_not_overwritten(desk: Desk) -> None:
     desk.local.write("Updates/n.md", "one\n")
     desk.local.write("Updates/gone.md", "one\n")
@@ -182,6 +183,7 @@ def test_an_edit_that_no_event_told_of_is_not_overwritten(desk: Desk) -> None:
     assert desk.local.sync(full=True).pushed == ()
 
 
+@pytest.mark.second_device
 def test_what_sync_itself_writes_needs_no_event(desk: Desk) -> None:
     desk.cloud.write("Updates/n.md", "one\n")
     desk.cloud.write("Updates/gone.md", "one\n")
@@ -249,4 +251,5 @@ def test_the_disk_and_the_hub_share_their_maps_so_that_comparing_is_free(desk: D
         desk.settle()
         desk.local.sync()
         engine = desk.local.engine
-        assert engine._scanner._entries is engine._commits.at(engine._base).vault
+        cycle = engine._cycle
+        assert cycle.scanner._entries is cycle._commits.at(cycle.base).vault

@@ -169,7 +169,7 @@ BAD: list[tuple[Put, str]] = [
 ]
 
 
-@pytest.mark.requirement("FR-002", "FR-004", "FR-005")
+@pytest.mark.requirement("FR-002", "FR-004", "FR-005", "SC-003")
 @pytest.mark.parametrize(("put", "reason"), BAD, ids=lambda x: str(x)[:60])
 def test_what_the_cloud_may_not_do_is_refused(put: Put, reason: str) -> None:
     bench = Bench()

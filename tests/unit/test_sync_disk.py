@@ -11,6 +11,11 @@ from nightdesk.sync import disk
 from nightdesk.sync.disk import Seen, list_at, list_below, places_to_look
 
 
+def nothing(folder: str) -> bool:
+    """No folder is private."""
+    return False
+
+
 @pytest.fixture
 def vault(tmp_path: Path) -> Path:
     for name in ("a/b/n.md", "a/m.md", "banking/x.md", ".gitignore", ".hidden/x.md", "a/.x"):
@@ -36,16 +41,18 @@ def vault(tmp_path: Path) -> Path:
     ],
 )
 def test_where_to_look(vault: Path, paths: list[str], places: list[str]) -> None:
-    assert places_to_look(vault, paths) == places
+    assert places_to_look(vault, paths, nothing) == places
 
 
 def test_a_look_at_all_places_finds_what_a_look_at_everything_finds(vault: Path) -> None:
-    everything = dict(list_below(vault, ""))
+    everything = dict(list_below(vault, "", nothing))
     assert everything.keys() == {"a/b/n.md", "a/m.md", "banking", ".gitignore", "link"}
-    parts = [dict(list_at(vault, p)) for p in ("a", "banking", ".gitignore", "link", "gone")]
+    parts = [
+        dict(list_at(vault, p, nothing)) for p in ("a", "banking", ".gitignore", "link", "gone")
+    ]
     assert {path: what for part in parts for path, what in part.items()} == everything
     assert everything["link"] == Seen(None, "it is a link")
-    assert not list(list_at(vault, "a/m.md/x"))
+    assert not list(list_at(vault, "a/m.md/x", nothing))
 
 
 def test_what_cannot_be_looked_at_is_not_gone(vault: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +60,7 @@ def test_what_cannot_be_looked_at_is_not_gone(vault: Path, monkeypatch: pytest.M
         raise PermissionError(13, os.strerror(13))
 
     monkeypatch.setattr(disk.os, "lstat", refuse)
-    ((path, seen),) = list_at(vault, "a/m.md")
+    ((path, seen),) = list_at(vault, "a/m.md", nothing)
     assert path == "a/m.md"
     assert isinstance(seen, Seen)
     assert seen.unread

@@ -16,11 +16,12 @@ from nightdesk.sync.access import Access
 from nightdesk.sync.address import ssh_host
 from nightdesk.sync.apply import apply
 from nightdesk.sync.entries import blob_oid
-from nightdesk.sync.git import PushOutcome, _read_push, check_hub_url
+from nightdesk.sync.git import Git, PushOutcome, _read_push, check_hub_url
 from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.storage import remove_skeleton
 from nightdesk.vault import unchanged
 from nightdesk.vault.layout import conflict_name
 from nightdesk.vault.watch import Signal
@@ -259,3 +260,22 @@ def test_a_hub_on_this_machine_is_watched_and_others_are_not(tmp_path: Path) -> 
         assert not watched
     with watch_hub(str(tmp_path / "nowhere"), signal) as watched:
         assert not watched
+
+
+def test_a_vault_that_vanished_is_not_made_anew(tmp_path: Path) -> None:
+    """Git makes the folders that it misses when it writes; the place must be free to mount."""
+    vault = tmp_path / "vault"
+    git = Git(vault, tmp_path, "/hub.git", "local")
+    vault.mkdir()
+    git.init()
+    vault.rename(tmp_path / "away")
+    with pytest.raises(VaultUnavailable):
+        git.write([b"bytes"])
+    assert not vault.exists()
+    (vault / ".git" / "objects" / "pack").mkdir(parents=True)
+    (vault / ".git" / "objects" / "pack" / "pack-1.keep").write_text("x")
+    (vault / ".git" / "fast_import_crash_1").write_text("x")
+    remove_skeleton(vault / ".git")
+    assert not vault.exists()
+    remove_skeleton(tmp_path / "away" / ".git")
+    assert (tmp_path / "away" / ".git" / "objects").is_dir()

@@ -287,6 +287,7 @@ class LocalAgent:
         self._reviewer.adopt_pending()
 
     def _show(self) -> None:
+        check_vault(self._vault)  # it may have gone since the pass began
         view = gather(
             self._vault,
             self.journal,

@@ -183,7 +183,7 @@ def check_vault(vault: Path) -> None:
     Raises:
         VaultUnavailable: an unmounted disk leaves a missing or empty folder behind.
     """
-    if not (vault / ".git").exists():
+    if not (vault / ".git" / "HEAD").exists():
         raise VaultUnavailable(
             "the vault is not there",
             remedy="Mount or restore it; the agent goes on by itself",

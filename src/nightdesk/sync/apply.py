@@ -20,7 +20,7 @@ from nightdesk.vault.unchanged import remove_unchanged, replace_unchanged
 
 _LIMIT = 1 << 30
 _OTHER_KIND = frozenset({errno.EINVAL, errno.ELOOP})
-"""How a folder or a link answers where an ordinary file was."""
+"""How a folder or a link answers where an ordinary file was: somebody put it there."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ def apply(
         except OSError as e:
             if e.errno in FATAL:
                 raise unavailable(vault, e.strerror or str(e)) from e
-            if e.errno in _OTHER_KIND:
+            if e.errno in _OTHER_KIND and step.expect:
                 applied.disturbed.append(step.target or step.path)
                 continue
             applied.unwritable[step.target or step.path] = e.strerror or str(e)

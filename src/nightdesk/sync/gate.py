@@ -269,7 +269,8 @@ class _Trial:
         if place_of(target).name == place_of(change.path).name:
             return True
         # Filed under its id, where a person had named the file otherwise.
-        return target.startswith(f"{Folder.DONE}/") and self.arrived[target] == change.before
+        here = self.there.get(change.path)
+        return target.startswith(f"{Folder.DONE}/") and self.arrived[target] == here
 
     # What arrives at a place ---------------------------------------------------------------
 
@@ -321,8 +322,10 @@ class _Trial:
         return None
 
     def _only_moved(self, entry: Entry) -> bool:
+        # Of what came in: what the commit's parent held may have been refused.
         return any(
-            change.after is None and change.before == entry for change in self.changes.values()
+            change.after is None and self.was.get(change.path) == entry
+            for change in self.changes.values()
         )
 
 

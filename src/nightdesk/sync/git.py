@@ -35,8 +35,16 @@ from nightdesk.sync.parsing import (
 )
 from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
 from nightdesk.sync.signers import Signer, Trust, signers_of
-from nightdesk.sync.storage import cannot_for_now, gone, remove_leftovers, told_by_git, unavailable
+from nightdesk.sync.storage import (
+    cannot_for_now,
+    gone,
+    remove_leftovers,
+    remove_skeleton,
+    told_by_git,
+    unavailable,
+)
 from nightdesk.sync.trouble import unreachable
+from nightdesk.vault.files import write
 
 __all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
 
@@ -47,7 +55,10 @@ _LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect
 _CLOCK_GRAIN = 2.0
 """Time stamps of a file system may be this much coarser than the clock, in seconds."""
 
-_BROKEN = ("fsck error", "did not send all necessary", "missing necessary objects", "corrupt")
+_BROKEN = (
+    *("fsck error", "did not send all necessary", "missing necessary objects", "corrupt"),
+    *("invalid tree", ", not a tree", ", not a blob"),
+)
 _LOCKS_AT_ONCE = 4
 """A git that moves a branch holds its lock, that of HEAD, and at times that of the packed refs."""
 
@@ -163,6 +174,7 @@ class Git:
     ) -> None:
         """Tell a disk that is full, read-only or gone from every other fault."""
         if not (self.folder / "HEAD").is_file():
+            remove_skeleton(self.folder)
             raise gone(self.vault)
         if self.key and not self.key.is_file():
             raise gone(self.state, "the state folder with the signing key")
@@ -237,7 +249,9 @@ class Git:
 
     def diff(self, old: str, new: str) -> dict[str, Entry | None]:
         """What changed from one commit to another: path -> new entry, None where removed."""
-        out = self.call("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new).out
+        words = ("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new)
+        # It reads the index without need: the person's holds a line for every note.
+        out = self.call(*words, index=self.state / "no-index").out
         return {change.path: change.after for change in read_changes(rows(out))}
 
     def log(self, old: str | None, new: str) -> list[Commit]:
@@ -287,16 +301,17 @@ class Git:
 
     def signers(self, commits: Sequence[str], trust: Trust) -> dict[str, Signer]:
         """Who signed each commit, by the keys that are trusted here."""
-        with tempfile.NamedTemporaryFile("w", dir=self.state, suffix=".signers") as file:
-            file.write(trust.allowed_signers())
-            file.flush()
-            setting = f"gpg.ssh.allowedSignersFile={file.name}"
+        file = self.state / "allowed_signers"
+        wanted = trust.allowed_signers().encode()
+        if not file.is_file() or file.read_bytes() != wanted:
+            write(file, wanted)
 
-            def ask(arguments: Sequence[str]) -> tuple[int, str]:
-                answer = self.call("-c", setting, *arguments, ok=range(256))
-                return answer.code, answer.out.decode("utf-8", "replace")
+        def ask(arguments: Sequence[str]) -> tuple[int, str]:
+            setting = f"gpg.ssh.allowedSignersFile={file}"
+            answer = self.call("-c", setting, *arguments, ok=range(256))
+            return answer.code, answer.out.decode("utf-8", "replace")
 
-            return signers_of(commits, trust, ask)
+        return signers_of(commits, trust, ask)
 
     def sizes(self, oids: Collection[str]) -> dict[str, int]:
         """The length of each blob in bytes; those that are missing are left out."""

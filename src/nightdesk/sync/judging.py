@@ -28,6 +28,39 @@ Judge = Callable[
 _REMEMBER = 5000
 
 
+def on_the_line(
+    base: str, commits: Sequence[Commit], signers: Mapping[str, Signer]
+) -> Mapping[str, Signer]:
+    """Whose word counts: the owner's only on the line that goes on from the base.
+
+    A commit of the laptop's that was never accepted (it lost a race, say) is signed all the
+    same, and a merge of anybody's could bring it back: an approval that was taken back since,
+    or all notes as they were then. What a merge of the owner's own devices brings in counts,
+    but not as a tree that was judged.
+
+    Args:
+        base: what this disk has merged.
+        commits: those after it, oldest first.
+        signers: commit id -> whose signature it carries.
+    """
+    line = {base}
+    for commit in commits:
+        if not line.isdisjoint(commit.parents):
+            line.add(commit.oid)
+    if commits[-1].oid not in line:
+        return signers  # a person has said that nothing before counts (`hub adopt`)
+    vouched: set[str] = set()
+    found = dict(signers)
+    for commit in reversed(commits):
+        signer = signers[commit.oid]
+        if commit.oid not in line and signer.role is Role.LOCAL:
+            known = commit.oid in vouched
+            found[commit.oid] = signer = replace(signer, gates=False) if known else STRANGER
+        if signer.role is Role.LOCAL or commit.oid in vouched:
+            vouched.update(commit.parents)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """What came from the hub since the base, judged.
@@ -37,12 +70,14 @@ class Incoming:
         findings: what was refused.
         by_owner: paths that a device of the owner's changed last.
         commits: all of them, oldest first.
+        judged: the newest commit among them that the owner has judged; "" where there is none.
     """
 
     changes: Mapping[str, Entry | None] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     by_owner: frozenset[str] = frozenset()
     commits: tuple[Commit, ...] = ()
+    judged: str = ""
 
 
 class Judging:
@@ -89,7 +124,7 @@ class Judging:
         commits = self._git.log(base, tip)
         if not commits:
             return Incoming()
-        signers = self._signers(commits)
+        signers = on_the_line(base, commits, self._signers(commits))
         todo = list(start_of_judging(commits, signers))
         start = self._newest_judged(commits, todo)
         changes: dict[str, Entry | None] = {}
@@ -109,7 +144,7 @@ class Judging:
                 by_owner |= paths
             else:
                 by_owner -= paths
-        return Incoming(changes, verdict.findings, frozenset(by_owner), tuple(commits))
+        return Incoming(changes, verdict.findings, frozenset(by_owner), tuple(commits), start or "")
 
     def is_clean(self, base: str, tip: str) -> bool:
         """Whether everything between the base and the tip may be built upon as it is."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nightdesk.errors import HubRefused, SyncHalted
-from nightdesk.sync.entries import Entry, PathMap
+from nightdesk.sync.entries import Entry, HeldBack, PathMap, printable
 from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.vault.files import write
@@ -17,6 +20,8 @@ from nightdesk.vault.layout import Folder, place_of
 
 AGAIN_SECONDS = 30.0
 """So long the same push waits after the hub had no room for it."""
+
+_NAMED = re.compile(r'nightdesk: refused: path ("(?:[^"\\]|\\.)*"): (.*?)(?= / nightdesk:|$)')
 
 ACCEPT = "accept-deletions"
 """A file of this name in the state folder releases one cycle."""
@@ -84,13 +89,50 @@ def _is_report(path: str) -> bool:
 class RefusedPush:
     """Remembers what the hub refused, so that the same push is not sent again.
 
-    What the hub could not take for want of space is sent again after a while; that is not
-    remembered across a restart.
+    A hub of ours names the paths that it will not take: they are held back, with these very
+    bytes, and the rest goes. What the hub could not take for want of space is sent again after
+    a while; that is not remembered across a restart.
+
+    Args:
+        file: where it is kept across restarts.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._later: tuple[str, str, float] = ("", "", 0.0)
+        self._whole: tuple[str, str] = ("", "")
+        self._paths: dict[str, tuple[str, str]] = {}
+        with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+            kept = json.loads(file.read_text("utf-8"))
+            self._whole = (str(kept["digest"]), str(kept["what"]))
+            self._paths = {path: (oid, reason) for path, (oid, reason) in kept["paths"].items()}
+
+    def without(
+        self, changes: Mapping[str, Entry | None]
+    ) -> tuple[dict[str, Entry | None], list[HeldBack]]:
+        """Leave out the paths that the hub would not take as they are now."""
+        held = {
+            path: self._paths[path][1]
+            for path, entry in changes.items()
+            if path in self._paths and self._paths[path][0] == _oid(entry)
+        }
+        rest = {path: entry for path, entry in changes.items() if path not in held}
+        return rest, [HeldBack(printable(p), f"the hub refused it: {r}") for p, r in held.items()]
+
+    def hold(self, said: str, changes: Mapping[str, Entry | None]) -> bool:
+        """Hold back the paths that a hub of ours has named; False where it named none of these.
+
+        Args:
+            said: its words.
+        """
+        names = {json.loads(quoted): reason.strip() for quoted, reason in _NAMED.findall(said)}
+        known = {printable(path): path for path in changes}
+        found = {known[name]: reason for name, reason in names.items() if name in known}
+        for path, reason in found.items():
+            self._paths[path] = (_oid(changes[path]), reason)
+        if found:
+            self._save()
+        return bool(found)
 
     def check(self, changes: Mapping[str, Entry | None]) -> None:
         """Raise again what the hub said to these very changes.
@@ -106,13 +148,9 @@ class RefusedPush:
                 " hub's disk, make it writable, or raise its quota",
                 where=_first(changes),
             )
-        try:
-            refused, _, what = self._file.read_text("utf-8").partition("\n")
-        except FileNotFoundError:
-            return
-        if refused == digest:
+        if self._whole[0] == digest:
             raise HubRefused(
-                what,
+                self._whole[1],
                 remedy="The same push is not sent again; change or remove what it names",
                 where=_first(changes),
             )
@@ -128,12 +166,23 @@ class RefusedPush:
         if passing:
             self._later = (_digest(changes), what, time.monotonic() + AGAIN_SECONDS)
         else:
-            write(self._file, f"{_digest(changes)}\n{what}".encode())
+            self._whole = (_digest(changes), what)
+            self._save()
 
     def forget(self) -> None:
-        """Something was accepted: what is left may be judged anew."""
+        """Something was accepted: what is left as a whole may be judged anew."""
         self._later = ("", "", 0.0)
-        self._file.unlink(missing_ok=True)
+        if self._whole[0]:
+            self._whole = ("", "")
+            self._save()
+
+    def _save(self) -> None:
+        kept = {"digest": self._whole[0], "what": self._whole[1], "paths": self._paths}
+        write(self._file, json.dumps(kept).encode())
+
+
+def _oid(entry: Entry | None) -> str:
+    return entry.oid if entry else ""
 
 
 def _first(changes: Mapping[str, Entry | None]) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from nightdesk.sync.entries import Changed, Commit, Entry
 
 ZERO = "0" * 40
+_DIGITS = 15
 
 LOG: tuple[str, ...] = (
     "log", "-z", "--reverse", "--topo-order", "--raw", "-r", "-m", "--root",
-    "--no-abbrev", "--no-renames", "--format=%x01%H %ct %P%x09%an",
+    "--no-abbrev", "--no-renames", "--format=%x01%H %P%x09%ct%x09%an",
 )  # fmt: skip
 """The arguments whose output `read_log` reads; the range follows."""
 
@@ -43,15 +44,24 @@ def read_log(out: bytes) -> list[Commit]:
     parts = iter(rows(out))
     for row in parts:
         if row.startswith("\x01"):
-            numbers, _, author = row[1:].partition("\t")
-            oid, time, *parents = numbers.split()
-            latest = commits.setdefault(oid, Commit(oid, tuple(parents), author, int(time), ()))
+            ids, time, author = row[1:].split("\t", 2)
+            oid, *parents = ids.split()
+            made = Commit(oid, tuple(parents), author, _seconds(time), ())
+            latest = commits.setdefault(oid, made)
             continue
         assert latest is not None
         known = commits[latest.oid]
         changes = (*known.changes, *read_changes([row, next(parts)]))
         commits[latest.oid] = Commit(known.oid, known.parents, known.author, known.time, changes)
     return list(commits.values())
+
+
+def _seconds(time: str) -> int:
+    """A commit's time, 0 where git prints none or nonsense.
+
+    Git reads a head in the encoding that the commit claims, in which it may say anything.
+    """
+    return int(time) if time.isascii() and time.isdigit() and len(time) <= _DIGITS else 0
 
 
 def read_changes(parts: Sequence[str]) -> list[Changed]:

@@ -16,3 +16,6 @@ KEPT = "refs/nightdesk/kept"
 
 NOTHING = "refs/nightdesk/nothing"
 """An empty commit that every history counts after, where vault and hub had nothing in common."""
+
+BEGUN = "refs/nightdesk/begun"
+"""The hub's commit whose merge was last begun to be written to this disk."""

@@ -35,19 +35,25 @@ def as_inbox_notes(
             wanted[finding.path] = finding  # the last version of each
     made: dict[str, Entry] = {}
     blobs: list[bytes] = []
-    texts = contents.read_all(f.entry.oid for f in wanted.values() if f.entry)
-    for path, finding in list(wanted.items())[:AT_ONCE]:
-        assert finding.entry is not None
-        data = texts[finding.entry.oid]
-        if len(data) > MAX_NOTE_BYTES // 2 or finding.entry == ours.get(path):
+    # Sizes first: a few bytes on the way may be very many when they are read.
+    some = {path: f.entry for path, f in list(wanted.items())[:AT_ONCE] if f.entry}
+    sizes = git.sizes({entry.oid for entry in some.values()})
+    small = {p: e for p, e in some.items() if sizes.get(e.oid, 0) <= MAX_NOTE_BYTES // 2}
+    texts = contents.read_all(entry.oid for entry in small.values())
+    for path, written in small.items():
+        if written == ours.get(path):
             continue
-        note = _note(path, data)
+        note = _note(path, texts[written.oid])
         entry = entry_of(note)
         stem = PurePosixPath(path).stem[:60].rstrip(". ")
-        name = f"{Folder.INBOX}/{stem}-{finding.entry.oid[:8]}.md"
+        name = f"{Folder.INBOX}/{stem}-{written.oid[:8]}.md"
         if name not in ours and name not in theirs:
             made[name] = entry
             blobs.append(note)
+    if made:
+        # A run that died may have written them, and the person has moved them since.
+        here = {entry.oid for entry in ours.values()}
+        made = {name: entry for name, entry in made.items() if entry.oid not in here}
     git.write(blobs)
     return made
 

@@ -106,6 +106,9 @@ class CardReview:
             for path, entry in changes_between(base, reviewed.theirs).items()
             if entry and path.startswith(_PENDING) and is_state_note(path) and path not in base
         ]
+        # A card that comes again after it was gone is judged anew: its task may be claimed now.
+        wanted = {(path, reviewed.theirs[path].oid) for path in new}
+        self._done = {key: card for key, card in self._done.items() if key in wanted}
         if not new:
             return
         names = {self._contents.ident(path, reviewed.theirs[path])[0] for path in new}

@@ -134,6 +134,9 @@ class Trust:
         return self._signers.get(principal, STRANGER)
 
 
+_AT_ONCE = 200
+"""Commits that one git process looks at: each signature takes two processes of ssh-keygen."""
+
 Run = Callable[[Sequence[str]], tuple[int, str]]
 """Runs git with these arguments (after `git`); exit code and standard output."""
 
@@ -146,16 +149,28 @@ def signers_of(commits: Sequence[str], trust: Trust, run: Run) -> dict[str, Sign
         run: must set `gpg.ssh.allowedSignersFile` to a file with `trust.allowed_signers()`,
             and `VERIFY_OPTIONS`.
     """
-    if not commits:
-        return {}
     if not trust:
         return dict.fromkeys(commits, STRANGER)
-    arguments = ["log", "--no-walk=unsorted", "--format=%H %G? %GS", *commits]
-    code, out = run(arguments)
-    said = dict(_verdicts(out.splitlines())) if code == 0 else {}
-    good = [oid for oid in commits if said.get(oid, ("", ""))[0] == "G"]
-    verified = set(_verified(good, run))
-    return {oid: trust.signer(said[oid][1]) if oid in verified else STRANGER for oid in commits}
+    found = dict.fromkeys(commits, STRANGER)
+    for start in range(0, len(commits), _AT_ONCE):
+        some = commits[start : start + _AT_ONCE]
+        said = _said(some, run)
+        good = [oid for oid in some if said.get(oid, ("", ""))[0] == "G"]
+        found.update((oid, trust.signer(said[oid][1])) for oid in _verified(good, run))
+    return found
+
+
+def _said(commits: Sequence[str], run: Run) -> dict[str, tuple[str, str]]:
+    """Each commit's verdict and principal.
+
+    Git gives up at a signature in a form that it has never heard of, so such a commit is
+    looked for by halves: it must not make strangers of those beside it.
+    """
+    code, out = run(["log", "--no-walk=unsorted", "--format=%H %G? %GS", *commits])
+    if code == 0:
+        return dict(_verdicts(out.splitlines()))
+    middle = len(commits) // 2
+    return {**_said(commits[:middle], run), **_said(commits[middle:], run)} if middle else {}
 
 
 def _verdicts(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -20,6 +20,7 @@ from nightdesk.sync.disk import Found, Key, Seen, list_at, places_to_look
 from nightdesk.sync.entries import Entry, HeldBack, PathMap, entry_of, printable
 from nightdesk.sync.exclude import GITIGNORE, excluded, fault_in_path
 from nightdesk.sync.git import Git
+from nightdesk.sync.pairing import is_state_note
 from nightdesk.sync.pathmaps import Paths
 from nightdesk.sync.secrets import Guard
 from nightdesk.vault.files import read_regular
@@ -284,7 +285,8 @@ class Scanner:
 
     def _snapshot(self) -> Snapshot:
         withheld = self._withhold or (lambda path: False)
-        waiting = {p: e for p, e in self._entries.below(Folder.APPROVED) if withheld(p)}
+        approved = self._entries.below(Folder.APPROVED)
+        waiting = {p: e for p, e in approved if is_state_note(p) and withheld(p)}
         occupied = {**self._occupied, **{p: e.oid for p, e in waiting.items()}}
         return Snapshot(
             entries=self._entries.updated(dict.fromkeys(waiting)),

@@ -7,6 +7,7 @@ not answer, because the remedy is another one, and because sync goes on by itsel
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -93,3 +94,22 @@ def remove_leftovers(folder: Path, since: float) -> None:
             with suppress(OSError):  # gone by itself, or the disk is read-only
                 if left.is_file() and left.stat().st_mtime >= since:
                     left.unlink()
+
+
+def remove_skeleton(folder: Path) -> None:
+    """Remove what git made anew of a repository that vanished while git wrote into it.
+
+    Without this the place to which a vault is to come back would not be empty.
+
+    Args:
+        folder: the vault's `.git`; nothing is touched where anything else is in it.
+    """
+    try:
+        inside = {found.name for found in folder.iterdir()}
+    except OSError:
+        inside = set()
+    if not all(name == "objects" or name.startswith("fast_import_crash_") for name in inside):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # somebody's file is in it
+        folder.parent.rmdir()
