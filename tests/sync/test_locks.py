@@ -54,6 +54,13 @@ def test_an_old_lock_of_nobody_is_removed_and_the_command_goes_on(desk: Desk, na
     assert not lock.exists()
 
 
+def test_all_locks_of_one_killed_git_go_in_one_go(desk: Desk) -> None:
+    git = git_of(desk)
+    left = [made(git.folder / name, 16) for name in ("HEAD.lock", "refs/heads/main.lock")]
+    collide(git, "refs/heads/main.lock")
+    assert not any(lock.exists() for lock in left)
+
+
 @pytest.mark.parametrize("name", LOCKS[:4])
 def test_a_young_lock_stays_and_is_told_with_age_and_remedy(desk: Desk, name: str) -> None:
     git = git_of(desk)

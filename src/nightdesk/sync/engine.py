@@ -33,7 +33,7 @@ from nightdesk.sync.review import Renderer
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
-from nightdesk.sync.storage import unavailable
+from nightdesk.sync.storage import told_of_disks, unavailable
 from nightdesk.sync.upkeep import Upkeep
 from nightdesk.vault import claims
 from nightdesk.vault.files import move
@@ -266,9 +266,11 @@ class Engine:
             HubUnreachable: no answer. A claim that did arrive comes back with a later cycle, as
                 a move into this agent's own folder.
             HubRefused: the hub declined.
+            VaultUnavailable: a task that was won cannot be moved on this disk; the next cycle
+                moves it.
         """
         won: list[str] = []
-        with self._one_at_a_time:
+        with self._one_at_a_time, told_of_disks(self._vault):
             if most is not None:
                 moves = self._claiming.claim(paths, most)
                 self._cycle.scanner.look_again([*moves, *moves.values()])
@@ -295,7 +297,7 @@ class Engine:
             HubUnreachable: no answer. What did arrive comes back with a later cycle.
             HubRefused: the hub declined.
         """
-        with self._one_at_a_time:
+        with self._one_at_a_time, told_of_disks(self._vault):
             base = self._cycle.base
             if self._cycle.settled != base:
                 return []  # what was refused is not undone in the hub yet

@@ -59,6 +59,9 @@ _BROKEN = (
     *("fsck error", "did not send all necessary", "missing necessary objects", "corrupt"),
     *("invalid tree", ", not a tree", ", not a blob"),
 )
+_LOCKS_AT_ONCE = 4
+"""A git that moves a branch holds its lock, that of HEAD, and at times that of the packed refs."""
+
 _PACKED_AWAY = "unable to create temporary file: No such file or directory"
 """A repack beside it removed the emptied folder in which git was about to make an object."""
 
@@ -318,14 +321,24 @@ class Git:
         return read_sizes(self.call("cat-file", "--batch-check", stdin=wanted).out)
 
     def merge_text(self, ours: bytes, base: bytes, theirs: bytes) -> bytes | None:
-        """Three-way merge of text; None where it is not clean or not text."""
+        """Three-way merge of text; None where it is not clean or not text.
+
+        Raises:
+            SyncHalted: git was ended before it could tell; that is no conflict.
+        """
         with tempfile.TemporaryDirectory(dir=self.state) as folder:
             names = [str(Path(folder) / name) for name in ("ours", "base", "theirs")]
             for name, data in zip(names, (ours, base, theirs), strict=True):
                 Path(name).write_bytes(data)
             arguments = ["merge-file", "-p", "-q", *names]
-            result = run(self.vault, arguments, environment=self._environment)
-        return result.out if result.code == 0 and not result.timed_out else None
+            result = self._run(arguments, self._environment)
+        if result.timed_out or result.code < 0 or 128 <= result.code < 255:  # 255: it is no text
+            raise SyncHalted(
+                f"git merge-file failed: {result.reason}",
+                remedy="Sync tries again by itself; check the machine's memory and disk",
+                where=str(self.vault),
+            )
+        return result.out if result.code == 0 else None
 
     def ignored(self, paths: Sequence[str]) -> set[str]:
         """Which of these work-tree paths the vault's own ignore files name."""
@@ -449,11 +462,14 @@ class Git:
                 raise unavailable(e.filename or self.state, e.strerror or str(e)) from e
 
         result = once()
-        if result.code != 0:
-            hub = local_path(self.hub)
+        hub = local_path(self.hub)
+        for _ in range(_LOCKS_AT_ONCE):
+            if result.code == 0:
+                break
             removed = locks.remove_stale(result.err, [self.folder, *([hub] if hub else [])])
-            if removed or _PACKED_AWAY in result.err:
-                result = once()
+            if not removed and _PACKED_AWAY not in result.err:
+                break
+            result = once()
         return result
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nightdesk.errors import VaultUnavailable
@@ -19,6 +20,7 @@ FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 _FULL = ("no space left on device", "out of diskspace", "disk quota exceeded")
 _LOCKED = ("read-only file system", "insufficient permission for adding an object")
 _DENIED = "permission denied"
+_AT_HUB = ("unpacker error", "unable to migrate objects")
 _LEFT_BY_GIT = (
     "fast_import_crash_*",
     "objects/pack/tmp_*",
@@ -46,7 +48,7 @@ def told_by_git(said: str, *, talks: bool = False) -> str:
 def cannot_for_now(said: str) -> bool:
     """Whether a hub that took nothing says that its own disk or quota is at fault."""
     lower = said.casefold()
-    return any(words in lower for words in (*_FULL, *_LOCKED, _DENIED, "unpacker error"))
+    return any(words in lower for words in (*_FULL, *_LOCKED, _DENIED, *_AT_HUB))
 
 
 def unavailable(where: Path | str, reason: str) -> VaultUnavailable:
@@ -56,6 +58,15 @@ def unavailable(where: Path | str, reason: str) -> VaultUnavailable:
         remedy="Free space on it, or make it writable for this user; sync goes on by itself",
         where=str(where),
     )
+
+
+@contextmanager
+def told_of_disks(where: Path) -> Iterator[None]:
+    """Turn what the system says of a disk into the error that a person reads."""
+    try:
+        yield
+    except OSError as e:
+        raise unavailable(e.filename or where, e.strerror or str(e)) from e
 
 
 def gone(folder: Path, what: str = "the vault") -> VaultUnavailable:

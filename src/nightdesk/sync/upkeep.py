@@ -27,6 +27,9 @@ PACKS = 40
 LIMIT_SECONDS = 120.0
 ABANDONED_SECONDS = 3600.0
 _QUARANTINES = ("incoming-", "tmp_objdir-")
+_CLOCK_GRAIN = 2.0
+"""Time stamps of a file system may be this much coarser than the clock, in seconds."""
+
 _GENTLE = ("nice", "-n", "19")
 _SETTINGS = (
     "-c",
@@ -96,7 +99,7 @@ def pack(folder: Path, interrupted: Callable[[], bool] = lambda: False) -> bool:
 
     if interrupted():
         return False
-    begun = time.time()
+    begun = time.time() - _CLOCK_GRAIN
     done = git("repack", "--geometric=2", "-d", "-l", "-q").code == 0
     if not done:
         remove_leftovers(folder, begun)
