@@ -219,3 +219,48 @@ def test_a_cloud_agent_believes_its_owner_who_agrees_with_a_stranger(desk: Desk)
     desk.cloud.open()
     desk.settle()
     assert desk.cloud.files() == desk.local.files()
+
+
+def handbook_deleted_by_a_stranger(desk: Desk) -> None:
+    """The cloud has seen a stranger's deletion, and goes on seeing the handbook."""
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Handbook.md").unlink()
+    assert desk.push_as_cloud(clone).returncode == 0
+    desk.cloud.sync()
+    assert "Handbook.md" in desk.cloud.files()
+    desk.local.move("Handbook.md", "Notes/book.md")
+
+
+def test_what_a_cloud_does_not_believe_is_not_in_what_it_knows_of_its_own_commit(
+    desk: Desk,
+) -> None:
+    """Once the cloud had pushed, it took the deleted handbook for a part of its commit."""
+    handbook_deleted_by_a_stranger(desk)
+    desk.cloud.write("Updates/u.md", "a report\n")
+    desk.cloud.sync()
+    desk.settle()
+    assert desk.cloud.files() == desk.local.files()
+    assert "Handbook.md" not in desk.hub_files()
+
+
+@pytest.mark.parametrize("point", ["after_merge", "during_apply", "after_apply", "before_push"])
+def test_a_doubt_outlives_a_run_that_died_while_it_was_settled(desk: Desk, point: str) -> None:
+    """It was forgotten before the disk had followed: the note looked new, and could not go."""
+
+    def dies(name: str) -> None:
+        if name == point:
+            raise KilledError
+
+    handbook_deleted_by_a_stranger(desk)
+    desk.local.sync()
+    desk.cloud.write("Updates/u.md", "a report\n")
+    desk.cloud.open(crash=dies)
+    with pytest.raises(KilledError):
+        desk.cloud.sync()
+    desk.cloud.open()
+    report = desk.cloud.sync()
+    assert report.held_back == ()
+    desk.settle()
+    assert desk.cloud.files() == desk.local.files()
+    assert "Handbook.md" not in desk.cloud.files()

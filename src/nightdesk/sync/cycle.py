@@ -109,7 +109,7 @@ class Cycle:
         self._cards = CardReview(git, self.contents, incoming) if incoming else None
         self._unwritten = Unwritten(state / "unwritten.json")
         self._judging = Judging(git, self._commits, trust, role, me, secret=self._secret, gate=gate)
-        self._distrust = Distrust(state / "distrusted.json")
+        self._distrust = Distrust(state / "distrusted.json", base)
         self._deletions = DeletionGuard(state, max_deletions)
         self._publisher = Publisher(
             git,
@@ -132,6 +132,7 @@ class Cycle:
             self._git.update_refs((BASE, commit))
             self.base = commit
             self.in_step.moved(commit)
+        self._distrust.stands_at(commit)
 
     def attempt(self, progress: Progress, *, full: bool) -> bool:
         """Go through the cycle once; False when it must be gone through again."""
@@ -158,7 +159,7 @@ class Cycle:
         come = self._judging.incoming(self.base, tip) if tip != self.base else Incoming()
         said: dict[str, Entry | None] = {}
         if self._role is Role.CLOUD and come.judged:
-            said = self._distrust.settled_by(self._commits.at(come.judged).vault)
+            said = self._distrust.said_by(self._commits.at(come.judged).vault)
         theirs = base.vault.updated({**said, **come.changes})
         base = self._as_far_as_written(base, snapshot)
         shown, reviewed = self._review(snapshot, base, theirs, tip, come)
@@ -182,7 +183,6 @@ class Cycle:
         # Only where nothing is left to undo: what a claim of ours stands on, we have judged.
         self.settled = self._publisher.publish(
             tip,
-            listing,
             changes,
             progress,
             again=line is Line.BEHIND,
@@ -247,8 +247,13 @@ class Cycle:
         told = keep_evidence(self._git, self._state, come.findings)
         self._tip = theirs
         if self._role is Role.CLOUD:
-            refused = [finding.path for finding in come.findings]
-            self._distrust.learn(refused, self._commits.at(tip).vault, theirs)
+            self._distrust.learn(
+                tip,
+                [finding.path for finding in come.findings],
+                there=self._commits.at(tip).vault,
+                seen=theirs,
+                settled=bool(come.judged),
+            )
         if come.commits or snapshot.waiting:
             disk = snapshot.entries.updated(snapshot.waiting)
             self.contents.learn(base.vault, theirs, disk)
@@ -281,7 +286,7 @@ class Cycle:
 
     def listing(self, commit: str | None) -> Listing:
         """What a commit of the hub holds, as this agent believes it."""
-        return self._distrust.lay_over(self._commits.at(commit))
+        return self._distrust.lay_over(self._commits.at(commit), commit)
 
     def _merge(
         self,

@@ -15,32 +15,44 @@ from nightdesk.sync.commits import Listing
 from nightdesk.sync.entries import Entry
 from nightdesk.vault.files import write
 
+Doubts = Mapping[str, tuple[Entry | None, Entry | None]]
+"""Path -> what the hub has there, and what this agent goes on seeing."""
+
 
 class Distrust:
-    """Paths with two states: what the hub has, and what this agent goes on seeing.
+    """Doubts about the commit that this disk has merged, and about the one it is merging.
+
+    A run may be killed between the two: what is not believed belongs to a commit, and changes
+    together with it.
 
     Args:
         file: where it is kept across restarts.
+        base: the commit that this disk has merged.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, base: str | None) -> None:
         self._file = file
-        self._paths: dict[str, tuple[Entry | None, Entry | None]] = {}
-        with suppress(FileNotFoundError, ValueError):
-            for path, (bad, good) in json.loads(file.read_text("utf-8")).items():
-                self._paths[path] = (_entry(bad), _entry(good))
-        self._kept = dict(self._paths)
+        self._here: Doubts = {}
+        self._coming: tuple[str, Doubts] | None = None
+        with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+            kept = json.loads(file.read_text("utf-8"))
+            self._here = _doubts(kept["here"])
+            self._coming = (kept["coming"], _doubts(kept["then"])) if kept["coming"] else None
+        if base:
+            self.stands_at(base)
 
-    def lay_over(self, listing: Listing) -> Listing:
-        """The listing as this agent sees it."""
+    def lay_over(self, listing: Listing, commit: str | None) -> Listing:
+        """The listing of a commit as this agent sees it."""
+        coming = self._coming is not None and commit == self._coming[0]
+        doubts = self._coming[1] if coming and self._coming else self._here
         hidden = {
             path: good
-            for path, (bad, good) in self._paths.items()
+            for path, (bad, good) in doubts.items()
             if listing.vault.get(path) == bad and bad != good
         }
         return Listing(listing.vault.updated(hidden), listing.alien) if hidden else listing
 
-    def settled_by(self, owners: Mapping[str, Entry]) -> dict[str, Entry | None]:
+    def said_by(self, owners: Mapping[str, Entry]) -> dict[str, Entry | None]:
         """What the owner's newest judged commit makes of the paths that were not believed.
 
         The owner has looked since: what stands there now is the owner's word, also where it is
@@ -49,29 +61,53 @@ class Distrust:
         Args:
             owners: what that commit holds.
         """
-        said = {path: owners.get(path) for path in self._paths}
-        self._paths.clear()
-        return said
+        return {path: owners.get(path) for path in self._here}
 
     def learn(
-        self, refused: Iterable[str], tip: Mapping[str, Entry], seen: Mapping[str, Entry]
+        self,
+        tip: str,
+        refused: Iterable[str],
+        *,
+        there: Mapping[str, Entry],
+        seen: Mapping[str, Entry],
+        settled: bool,
     ) -> None:
-        """Note refused paths, and forget those that are right again.
+        """Note what is not believed of the commit that is about to be merged.
 
         Args:
+            tip: that commit.
             refused: paths whose last change was not allowed.
-            tip: what the hub holds.
+            there: what the commit holds.
             seen: what the allowed changes make of it.
+            settled: the owner has judged what was not believed before.
         """
-        for path in refused:
-            if tip.get(path) != seen.get(path):
-                self._paths[path] = (tip.get(path), seen.get(path))
-        for path, (bad, _) in list(self._paths.items()):
-            if tip.get(path) != bad:
-                del self._paths[path]
-        if self._paths != self._kept:
-            write(self._file, json.dumps(self._paths, ensure_ascii=True).encode())
-            self._kept = dict(self._paths)
+        doubts = {} if settled else dict(self._here)
+        doubts.update({path: (there.get(path), seen.get(path)) for path in refused})
+        doubts = {
+            path: (bad, good)
+            for path, (bad, good) in doubts.items()
+            if bad != good and there.get(path) == bad
+        }
+        if (tip, doubts) != self._coming and (doubts or self._here or self._coming):
+            self._coming = (tip, doubts)
+            self._save()
+
+    def stands_at(self, commit: str) -> None:
+        """This disk has merged a commit."""
+        if self._coming and self._coming[0] == commit:
+            changed = self._here != self._coming[1]
+            self._here, self._coming = self._coming[1], None
+            if changed:
+                self._save()
+
+    def _save(self) -> None:
+        coming, then = self._coming or ("", {})
+        kept = {"here": self._here, "coming": coming, "then": then}
+        write(self._file, json.dumps(kept, ensure_ascii=True).encode())
+
+
+def _doubts(kept: Mapping[str, tuple[list[str] | None, list[str] | None]]) -> Doubts:
+    return {path: (_entry(bad), _entry(good)) for path, (bad, good) in kept.items()}
 
 
 def _entry(kept: list[str] | None) -> Entry | None:

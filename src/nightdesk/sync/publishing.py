@@ -70,7 +70,6 @@ class Publisher:
     def publish(
         self,
         tip: str,
-        listing: Listing,
         changes: Mapping[str, Entry | None],
         progress: Progress,
         *,
@@ -81,7 +80,6 @@ class Publisher:
 
         Args:
             tip: the hub's commit, or the one that it shall have again.
-            listing: what that commit holds.
             changes: path -> new entry, None where it goes.
             again: push `tip` itself although nothing has changed: the hub lost it.
             vouch: make a commit although nothing has changed: something was refused, and the
@@ -120,9 +118,11 @@ class Publisher:
             return None
         self._crash("after_push")
         if commit != tip:
+            # What the hub holds, whatever of it this agent believes.
+            there = self._commits.at(tip)
             gone = [path for path, entry in changes.items() if entry is None]
-            alien = listing.alien.updated(dict.fromkeys(gone))
-            self._commits.learn(commit, Listing(listing.vault.updated(changes), alien))
+            alien = there.alien.updated(dict.fromkeys(gone))
+            self._commits.learn(commit, Listing(there.vault.updated(changes), alien))
             self._refused.forget()
         progress.pushed.update(dict.fromkeys(changes))
         return commit
