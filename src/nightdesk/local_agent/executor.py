@@ -19,21 +19,19 @@ from typing import Any
 
 from nightdesk.config import Settings
 from nightdesk.connectors.email.outgoing import message_id_for
-from nightdesk.errors import NightdeskError, NoteError, NotSent
+from nightdesk.errors import NightdeskError, NotSent
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
-from nightdesk.local_agent.checks import count_gaps
-from nightdesk.local_agent.found import find_done, find_task, read_alone
 from nightdesk.local_agent.intake import Intake
-from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.preflight import Preflight
 from nightdesk.local_agent.projection import Projection, one_line
 from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.actions import Action, EmailSend
-from nightdesk.vault.documents import read_card, stamp
+from nightdesk.vault.actions import Action
+from nightdesk.vault.documents import stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
-from nightdesk.vault.notes import parse_note
 
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
 """Carries out one action: tool ("email/send_email"), arguments, action id -> what came of it.
@@ -118,6 +116,7 @@ class Executor:
         self._sightings = seen
         reviewer = Reviewer(journal, vault, settings, clock, crash)
         self._intake = Intake(journal, vault, settings, reviewer, seen, clock, crash)
+        self._preflight = Preflight(journal, vault, settings, self._intake.copies)
         self._projection = Projection(journal, vault, clock, crash)
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
@@ -202,14 +201,15 @@ class Executor:
             turn.notices.append(f"{row.id} expired before it could be sent. Nothing was sent.")
             return
         try:
-            action = self._approved_action(row)
+            flight = self._preflight.approved(row, now)
+            self._preflight.check(flight)
         except NotSent as e:
             self._journal.change(row, Event.REFUSE, now, reason=str(e))
             turn.notices.append(f"{row.id} was not sent: {e}")
             return
         row = self._journal.change(row, Event.CLAIM, now)
         self._crash("K6")
-        self._call(row, action, turn)
+        self._call(row, flight.card.action, turn)
 
     def _call(self, row: Row, action: Action, turn: Round) -> None:
         domain = self._settings.email.address.rpartition("@")[2]
@@ -240,43 +240,6 @@ class Executor:
         )
         if verdict.event is Event.FAIL:
             turn.notices.append(f"{row.id} was not sent: {verdict.reason}")
-
-    def _approved_action(self, row: Row) -> Action:
-        """The action in the private copy, proved to be what was recorded.
-
-        Raises:
-            NotSent: it may not run now, with the reason.
-        """
-        copy = self._intake.copies / f"{row.approved_sha}.md"
-        again = "Read the card again and move it to Approved/ once more"
-        try:
-            data, _ = read_alone(copy)
-            action = read_card(data, row.path).action
-        except (FileNotFoundError, NoteError) as e:
-            what = "the private copy of what you approved is missing or damaged"
-            raise NotSent(what, remedy=again) from e
-        if sha256(data) != row.approved_sha or action.digest() != row.digest:
-            raise NotSent("the private copy is not what you approved", remedy=again)
-        if isinstance(action, EmailSend) and action.attachments:
-            # A name is no content: until approvals bind the bytes, they do not travel.
-            raise NotSent(
-                "the card names attachments, and those cannot be sent yet",
-                remedy="Take `attachments` out of the card, or send that file by hand",
-            )
-        if count_gaps(action.body) and "gaps" not in parse_note(data).get("confirm"):
-            raise NotSent(
-                "the draft still has a gap marked `[…]`",
-                remedy="Fill it in and approve again; to send it as it is, add the property "
-                '`confirm: "gaps"`',
-            )
-        finished = find_done(self._vault, row.task)
-        ours = self._journal.rows({State.DONE, State.CONFIRMED}, task=row.task)
-        if finished and not ours and not find_task(self._vault, row.task):
-            raise NotSent(
-                f"its task is finished already ({finished})",
-                remedy="Move the task back to Needs_Action/ if this should still be sent",
-            )
-        return action
 
     def _stopped(self) -> bool:
         return os.path.lexists(self._vault / STOP_FILE)

@@ -20,9 +20,7 @@ from pathlib import Path
 from nightdesk.config import HubSettings, credential
 from nightdesk.errors import ConfigError
 from nightdesk.sync.address import check_hub_url, ssh_host, transport
-
-KEY_FILE = "signing_key"
-"""In the state folder: the one key of an agent signs its commits and opens the hub."""
+from nightdesk.sync.signing import KEY_FILE
 
 KNOWN_HOSTS = "known_hosts"
 PASSWORD = "hub_password"  # noqa: S105 - the credential's name

@@ -13,6 +13,7 @@ from nightdesk.sync.signers import Key
 from nightdesk.vault.files import create
 
 KEY_FILE = "signing_key"
+"""In the state folder: the one key of an agent signs its commits and opens the hub."""
 
 
 def signing_key(state: Path, agent: str) -> Key:

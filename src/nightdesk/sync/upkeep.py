@@ -44,8 +44,8 @@ _SETTINGS = (
 class Upkeep:
     """The upkeep of one clone, and by Local of the hub where that lies on the same machine.
 
-    A hub elsewhere has its own: a hosted one by its host, a bare one on a server by a `git gc`
-    of that machine's.
+    A hub elsewhere has its own: a hosted one by its host, a bare one on a server by the
+    `git gc --auto` that git runs there after a push.
 
     Args:
         git: its `interrupted` ends what is under way.

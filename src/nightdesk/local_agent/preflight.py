@@ -1,0 +1,123 @@
+"""Preflight: the last look at an approved card, before INTENT is written down.
+
+Nothing has been called yet, so whatever is not right here is certain not to have left: the card
+goes back to the person with the reason. Each check is a small function in `CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from nightdesk.config import Settings
+from nightdesk.errors import NoteError, NotSent
+from nightdesk.local_agent.checks import count_gaps
+from nightdesk.local_agent.found import find_done, find_task, read_alone
+from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.states import State
+from nightdesk.vault.actions import EmailSend
+from nightdesk.vault.documents import Card, read_card
+from nightdesk.vault.notes import Note, parse_note
+
+_AGAIN = "Read the card again and move it to Approved/ once more"
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """An approved card that is about to be carried out, and what it is checked against.
+
+    Attributes:
+        row: the journal's word on it.
+        card: what the private copy says; `note` has its properties as the person left them.
+        now: the present moment, aware.
+    """
+
+    row: Row
+    card: Card
+    note: Note
+    now: datetime
+    vault: Path
+    journal: Journal = field(repr=False)
+    settings: Settings = field(repr=False)
+
+
+Check = Callable[[Flight], None]
+"""Raises NotSent, with the reason and what to do, where the action may not run now."""
+
+
+class Preflight:
+    """Reads private copies of what was approved, and checks them.
+
+    Args:
+        copies: the folder of the private copies.
+    """
+
+    def __init__(self, journal: Journal, vault: Path, settings: Settings, copies: Path) -> None:
+        self._journal = journal
+        self._vault = vault
+        self._settings = settings
+        self._copies = copies
+
+    def approved(self, row: Row, now: datetime) -> Flight:
+        """The card in the private copy, proved to be what was recorded.
+
+        Raises:
+            NotSent: the copy is missing, damaged, or not what was approved.
+        """
+        try:
+            data, _ = read_alone(self._copies / f"{row.approved_sha}.md")
+            card, note = read_card(data, row.path), parse_note(data, row.path)
+        except (FileNotFoundError, NoteError) as e:
+            what = "the private copy of what you approved is missing or damaged"
+            raise NotSent(what, remedy=_AGAIN) from e
+        if sha256(data) != row.approved_sha or card.action.digest() != row.digest:
+            raise NotSent("the private copy is not what you approved", remedy=_AGAIN)
+        return Flight(row, card, note, now, self._vault, self._journal, self._settings)
+
+    @staticmethod
+    def check(flight: Flight) -> None:
+        """Go through every check.
+
+        Raises:
+            NotSent: the first reason why the action may not run now.
+        """
+        for check in CHECKS:
+            check(flight)
+
+
+def no_attachments(flight: Flight) -> None:
+    """A name is no content: until approvals bind the bytes, attachments do not travel."""
+    action = flight.card.action
+    if isinstance(action, EmailSend) and action.attachments:
+        raise NotSent(
+            "the card names attachments, and those cannot be sent yet",
+            remedy="Take `attachments` out of the card, or send that file by hand",
+        )
+
+
+def no_gaps(flight: Flight) -> None:
+    """What the drafter left for the person to fill in."""
+    if count_gaps(flight.card.action.body) and "gaps" not in flight.note.get("confirm"):
+        raise NotSent(
+            "the draft still has a gap marked `[…]`",
+            remedy="Fill it in and approve again; to send it as it is, add the property "
+            '`confirm: "gaps"`',
+        )
+
+
+def task_is_open(flight: Flight) -> None:
+    """A task that somebody else has finished needs no answer any more."""
+    row = flight.row
+    finished = find_done(flight.vault, row.task)
+    ours = flight.journal.rows({State.DONE, State.CONFIRMED}, task=row.task)
+    if finished and not ours and not find_task(flight.vault, row.task):
+        raise NotSent(
+            f"its task is finished already ({finished})",
+            remedy="Move the task back to Needs_Action/ if this should still be sent",
+        )
+
+
+CHECKS: tuple[Check, ...] = (no_attachments, no_gaps, task_is_open)
+"""In the order in which their reasons help most."""
