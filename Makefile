@@ -21,7 +21,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/agent-local demo $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.servers
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/.dev
 	@NIGHTDESK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)

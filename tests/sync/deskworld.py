@@ -151,6 +151,7 @@ class World:
         self.tasks = 0
         self.copies: list[str] = []
         self.strays: set[str] = set()
+        self.drafted: set[str] = set()
 
     # Bookkeeping --------------------------------------------------------------------------
 
@@ -307,8 +308,11 @@ class World:
             return
         task = tasks[pick % len(tasks)].removesuffix(".md")
         card = f"{task}-email-1"
-        if ".conflict-" in task or any(vault.rglob(f"{card}.md")):
+        if ".conflict-" in task or card in self.drafted:
+            return  # it remembers, as the cloud agent does, whatever becomes of the card's file
+        if any(vault.rglob(f"{card}.md")):
             return
+        self.drafted.add(card)
         data = note(card, "email", [f"to: customer of {task}", "Dear customer", "Yours"])
         if self.write(Role.CLOUD, f"Pending_Approval/email/{card}.md", data):
             self.did(f"draft {card}")
