@@ -37,7 +37,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in item.iter_markers("requirement"):
             for row in mark.args:
                 config.stash[_PROOFS][row].append(item.nodeid)
-    items.sort(key=lambda i: ("test_requirements" in i.nodeid, "test_state_machine" not in i.nodeid))
+    items.sort(
+        key=lambda i: ("test_requirements" in i.nodeid, "test_state_machine" not in i.nodeid)
+    )
 
 
 @pytest.fixture

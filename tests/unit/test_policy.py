@@ -9,6 +9,12 @@ from nightdesk.policy import LOCAL_ONLY_ZONES, MAY, Change, Role, Verb, Zone, ma
 CREATE, CHANGE, REMOVE = Change.CREATE, Change.CHANGE, Change.REMOVE
 ALL = {CREATE, CHANGE, REMOVE}
 
+
+def named(value: object) -> str:
+    """The name of a row's test: a set has no order of its own."""
+    return "+".join(sorted(map(str, value))) or "-" if isinstance(value, set) else str(value)
+
+
 ROWS: list[tuple[str, set[Change], set[Change]]] = [
     # path, what the cloud may, what an unknown or unsigned device may
     ("Inbox/x.md", {CREATE}, {CREATE}),
@@ -48,7 +54,7 @@ ROWS: list[tuple[str, set[Change], set[Change]]] = [
 
 
 @pytest.mark.requirement("FR-002", "FR-004", "FR-005")
-@pytest.mark.parametrize(("path", "cloud", "unknown"), ROWS, ids=str)
+@pytest.mark.parametrize(("path", "cloud", "unknown"), ROWS, ids=named)
 def test_the_path_table(path: str, cloud: set[Change], unknown: set[Change]) -> None:
     assert {c for c in Change if may_write(Role.CLOUD, path, c)} == cloud
     assert {c for c in Change if may_write(None, path, c)} == unknown
@@ -94,7 +100,7 @@ WORK: list[tuple[Zone, set[Verb], set[Verb]]] = [
 
 
 @pytest.mark.requirement("US5.2", "FR-002", "FR-003")
-@pytest.mark.parametrize(("zone", "cloud", "local"), WORK, ids=str)
+@pytest.mark.parametrize(("zone", "cloud", "local"), WORK, ids=named)
 def test_who_works_in_which_zone(zone: Zone, cloud: set[Verb], local: set[Verb]) -> None:
     assert {verb for verb in Verb if may(Role.CLOUD, zone, verb)} == cloud
     assert {verb for verb in Verb if may(Role.LOCAL, zone, verb)} == local
