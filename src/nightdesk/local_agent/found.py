@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from nightdesk.local_agent.journal import sha256
 from nightdesk.vault import scan
 from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
 from nightdesk.vault.notes import Note, parse_note
+
+_QUESTION_ID = re.compile(r"-question(-\d+)?(-again-\d+)?$")
+"""Ids of this form are kept for questions; no card may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Found:
     def kind(self) -> str:
         """The note's `kind` property."""
         return self.note.get("kind")
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is one of Nightdesk's own questions, also where its text cannot be read."""
+        return self.kind == "question" or bool(_QUESTION_ID.search(self.id))
 
 
 def read_alone(path: Path) -> tuple[bytes, tuple[int, int]]:

@@ -117,7 +117,7 @@ class Reviewer:
         adopted = []
         pending = look(self._vault, Folder.PENDING)
         for found in pending:
-            if found.kind == "question":
+            if found.is_question:
                 continue
             row = self._journal.get(found.id)
             if row is None:
