@@ -151,11 +151,14 @@ class ApprovalSettings(_Section):
         quiet_seconds: a card must have stood unchanged so long before it is taken.
         hold_seconds: how long a taken approval can still be pulled back.
         expire_hours: after how long an unanswered card expires.
+        settle_seconds: laptop: when a send is in doubt, it is looked for three times within so
+            long before the person is asked; a sent mail may take a while to appear.
     """
 
     quiet_seconds: float = Field(default=1.0, ge=0, le=60)
     hold_seconds: float = Field(default=5.0, ge=0, le=3600)
     expire_hours: float = Field(default=72.0, gt=0, le=87_600)
+    settle_seconds: float = Field(default=120.0, ge=0, le=3600)
 
 
 class SyncSettings(_Section):

@@ -21,8 +21,8 @@ from nightdesk.local_agent.round import Round
 from nightdesk.local_agent.states import Event, State
 from nightdesk.vault.documents import stamp
 
-LOOKS = (0.0, 60.0, 120.0)
-"""When to look after the call came to nothing known, in monotonic seconds."""
+LOOKS = (0.0, 0.5, 1.0)
+"""When to look after the call came to nothing known, in parts of the settling time."""
 
 LATE_SECONDS = 300.0
 """How often to look again while the person is asked."""
@@ -35,7 +35,12 @@ class _Track:
 
 
 class Doubts:
-    """Settles what is IN_DOUBT or HUMAN_DECIDES."""
+    """Settles what is IN_DOUBT or HUMAN_DECIDES.
+
+    Args:
+        settle_seconds: within which a mail that was sent appears where it is looked for;
+            measured in the monotonic seconds of the passes.
+    """
 
     def __init__(
         self,
@@ -44,12 +49,14 @@ class Doubts:
         questions: Questions,
         projection: Projection,
         clock: Callable[[], datetime],
+        settle_seconds: float,
     ) -> None:
         self._journal = journal
         self._lookout = lookout
         self._questions = questions
         self._projection = projection
         self._clock = clock
+        self._settle = settle_seconds
         self._tracks: dict[tuple[str, int], _Track] = {}
         self._late: dict[str, float] = {}
 
@@ -63,7 +70,7 @@ class Doubts:
             return self._while_asked(row, turn)
         track = self._tracks.setdefault((row.id, row.attempt), _Track(turn.now))
         while len(track.looks) < len(LOOKS):
-            if not turn.due(track.first + LOOKS[len(track.looks)]):
+            if not turn.due(track.first + LOOKS[len(track.looks)] * self._settle):
                 turn.held[row.id] = "begun, and nobody knows yet whether it happened: looking"
                 return True
             sight = self._lookout.look(row)

@@ -80,7 +80,14 @@ class Executor:
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
         self._lookout = Lookout(journal, vault, settings, probe, clock)
-        self._doubts = Doubts(journal, self._lookout, self._questions, self._projection, clock)
+        self._doubts = Doubts(
+            journal,
+            self._lookout,
+            self._questions,
+            self._projection,
+            clock,
+            settings.approval.settle_seconds,
+        )
         self._caller = Caller(journal, settings, send, clock, crash)
         self._returning = Returning(journal, self._lookout, clock, in_touch)
         self._answers = Answers(

@@ -12,7 +12,7 @@ from pathlib import Path
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.journal import sha256
 from nightdesk.vault import scan
-from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
+from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, is_conflict_copy, place_of
 from nightdesk.vault.notes import Note, parse_note
 
 _QUESTION_ID = re.compile(r"-question(-\d+)?(-again-\d+)?$")
@@ -145,3 +145,12 @@ def find_done(vault: Path, note_id: str) -> str | None:
         if (vault / path).is_file():
             return path
     return None
+
+
+def find_copies(vault: Path, note_id: str) -> Iterator[str]:
+    """The conflict copies of a card in the folders where cards wait, which no other look shows."""
+    for folder in (Folder.PENDING, Folder.APPROVED, Folder.REJECTED):
+        for root, _, names in os.walk(vault / folder):
+            for name in sorted(names):
+                if is_conflict_copy(name) and name.startswith(f"{note_id}.conflict-"):
+                    yield (Path(root) / name).relative_to(vault).as_posix()

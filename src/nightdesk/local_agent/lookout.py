@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nightdesk.config import Settings
-from nightdesk.errors import NightdeskError, NoteError, NotSent
+from nightdesk.errors import NightdeskError, NotSent
 from nightdesk.local_agent.effects import DONE_WORDS, Effect, effect_of
-from nightdesk.local_agent.found import find_done, look_at
+from nightdesk.local_agent.found import find_copies, find_done, look_at
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.projection import one_line
 from nightdesk.local_agent.states import Event
@@ -135,14 +135,17 @@ class Lookout:
             )
 
     def done_note(self, row: Row) -> str | None:
-        """The note in Done/ that says that this action was carried out, or None."""
-        path = find_done(self._vault, row.id)
-        try:
-            found = look_at(self._vault, path) if path else None
-        except NoteError:
-            return None
-        same = found and found.id == row.id and found.note.get("status") in DONE_WORDS
-        return path if same else None
+        """The note that says that this action was carried out, or None.
+
+        It lies in Done/, or as a conflict copy beside the card: so sync keeps it where the card
+        was moved here too, on an old copy of the vault.
+        """
+        done = find_done(self._vault, row.id)
+        for path in [*([done] if done else []), *find_copies(self._vault, row.id)]:
+            found = look_at(self._vault, path)
+            if found and found.id == row.id and found.note.get("status") in DONE_WORDS:
+                return path
+        return None
 
     def found(self, row: Row, where: str, key: str = "") -> Row:
         """Record that an effect was found to have happened.

@@ -24,6 +24,8 @@ _WAITS = (
     "Approved/, wait a moment, and move it back"
 )
 
+_WAITING = (State.CARDED, State.APPROVED)
+
 
 class Returning:
     """Knows what lay in Approved/ before this process began.
@@ -63,12 +65,13 @@ class Returning:
         self._lookout.suspect_all()
         self._journal.set_meta(READMITTED, "")
         back = 0
-        for found in turn.approved:
-            row = None if found.is_question else self._journal.get(found.id)
-            if row is not None:
+        ids = [found.id for found in turn.approved if not found.is_question]
+        for name in dict.fromkeys([*ids, *(r.id for r in self._journal.rows({State.APPROVED}))]):
+            row = self._journal.get(name)
+            if row and row.state in _WAITING and (done := self._lookout.done_note(row)):
+                self._lookout.found(row, f"`{done}`")
+            elif row:
                 back += self._refuse(row, why)
-        for row in self._journal.rows({State.APPROVED}):
-            back += self._refuse(row, why)
         turn.notices.append(
             f"This laptop's journal is an old copy, or the hub's memory of it is wrong: {why}. "
             f"Nothing that lay in Approved/ runs by itself ({back} cards went back to "
@@ -80,7 +83,7 @@ class Returning:
         now = self._clock()
         if row.state is State.REJECTED and not row.projected:
             row = self._journal.change(row, Event.WITHDRAW, now, detail="moved to Approved/ after")
-        if row.state not in {State.CARDED, State.APPROVED}:
+        if row.state not in _WAITING:
             return 0
         reason = (
             f"It needs a new move, because this laptop's journal is an old copy ({why}). It may "

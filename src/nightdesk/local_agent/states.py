@@ -75,6 +75,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.APPROVED, Event.WITHDRAW): State.CARDED,
     (State.APPROVED, Event.EXPIRE): State.EXPIRED,
     (State.APPROVED, Event.REFUSE): State.REFUSED,
+    (State.APPROVED, Event.FOUND): State.CONFIRMED,
     (State.APPROVED, Event.CLAIM): State.CLAIMED,
     (State.CLAIMED, Event.RELEASE): State.APPROVED,
     (State.CLAIMED, Event.REFUSE): State.REFUSED,
