@@ -110,7 +110,7 @@ def test_lost_on_the_way_the_person_is_asked_and_a_new_move_sends_it(
             "the question",
         )
         text = (desk.vault("local") / question).read_text("utf-8")
-        assert text.count("not in the sent mails in") == 3
+        assert "not in the sent mails in" in text
         assert "Look into the Sent folder" in text
         assert desk.inbox_of(ADA) == []
         smtp("lives")

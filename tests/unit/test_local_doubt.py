@@ -169,6 +169,15 @@ def test_a_restart_looks_again_and_never_calls_again(laptop: Watched) -> None:
     assert len(laptop.ledger) == 1
 
 
+def test_after_the_settling_time_a_new_process_looks_once_and_asks(laptop: Watched) -> None:
+    laptop.approve()
+    laptop.close()
+    laptop.later(SETTLE)
+    laptop.open()
+    assert laptop.executor.recover().asked == (CARD,)
+    assert len(laptop.looks) == 2
+
+
 def test_where_absence_is_proof_the_card_comes_back_and_only_a_new_move_tries_again(
     laptop: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

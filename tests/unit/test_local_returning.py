@@ -65,13 +65,17 @@ class Away(Laptop):
 
     def sync(self) -> str:
         """What the agent does after a fetch, and its word to the hub afterwards."""
-        why = self.memory.compare()
-        if why:
+        said: list[str] = []
+
+        def old_copy(why: str) -> None:
+            said.append(why)
             self.taken_back = self.executor.take_back(why)
+
+        self.memory.compare(old_copy)
         self.reached = True
         if self.memory.news():
             self.memory.publish()
-        return why
+        return "".join(said)
 
 
 @pytest.fixture
@@ -295,6 +299,19 @@ def test_a_card_that_done_says_was_sent_never_runs_and_says_why(laptop: Away) ->
     (laptop.vault / DONE).unlink()
     laptop.approve()
     assert len(laptop.ledger) == 1
+
+
+def test_a_taking_back_that_failed_is_done_again_before_the_hub_is_told(
+    laptop: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laptop.restart()
+    laptop.hub.status = {"journal": "999 0123456789abcdef"}
+    with monkeypatch.context() as broken:
+        broken.setattr(laptop.executor, "take_back", lambda why: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            laptop.sync()
+    assert laptop.hub.status == {"journal": "999 0123456789abcdef"}
+    assert laptop.sync() != ""
 
 
 # --- a hub that lies ---

@@ -173,10 +173,12 @@ class LocalAgent:
         """After a fetch: is this journal as new as the hub remembers it?"""
         if not self.engine.reached():
             return
-        if why := self._memory.compare():
-            log.warning("the journal is not what the hub remembers", why=why)
-            self._tell(self._executor.take_back(why))
+        self._memory.compare(self._take_back)
         self._caught_up = True
+
+    def _take_back(self, why: str) -> None:
+        log.warning("the journal is not what the hub remembers", why=why)
+        self._tell(self._executor.take_back(why))
 
     def _tell_the_hub(self, pauses: list[float]) -> None:
         """Let the hub remember how far the journal is."""

@@ -79,9 +79,18 @@ class Doubts:
             if sight.found is None:
                 return self._ask(row, turn, [*track.looks, f"could not look: {sight.words}"])
             track.looks.append(f"{stamp(self._clock())}: not in {sight.words}")
+            if self._settled_long_ago(row):
+                break  # Nightdesk was off meanwhile: one more look is enough
         if effect_of(row.action).absent_is_proof:
             return self._failed(row)
         return self._ask(row, turn, track.looks)
+
+    def _settled_long_ago(self, row: Row) -> bool:
+        begun = str(row.result.get("at") or "")
+        if not begun:
+            return False
+        age = self._clock() - datetime.fromisoformat(begun)
+        return age.total_seconds() >= self._settle
 
     def _ask(self, row: Row, turn: Round, looked: list[str]) -> bool:
         lines = [f"Why: {one_line(row.reason)}", *looked]

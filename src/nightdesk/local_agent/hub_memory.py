@@ -9,7 +9,7 @@ this: what it says, or does not say, can make approvals need a new move, and nev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from nightdesk.local_agent.journal import Journal
@@ -46,18 +46,20 @@ class HubMemory:
         self._compared: str | None = None
         self._published = ""
 
-    def compare(self) -> str:
+    def compare(self, old_copy: Callable[[str], None]) -> None:
         """Compare; call it after every successful fetch.
 
-        Returns:
-            "" where all is well or nothing new was said; else what is wrong, one clause.
+        Args:
+            old_copy: called where something is wrong, with one clause that says what; only when
+                it has done its work does the comparison count.
         """
         beat = self._engine.heartbeat(self._agent)
         said = (beat.status or {}).get(_KEY, "") if beat else ""
         if said == self._compared:
-            return ""
+            return
+        if why := judge(self._journal, said, told=self._journal.meta(_PUBLISHED) != ""):
+            old_copy(why)
         self._compared = said
-        return judge(self._journal, said, told=self._journal.meta(_PUBLISHED) != "")
 
     def news(self) -> bool:
         """Whether the journal has grown since the hub was told."""

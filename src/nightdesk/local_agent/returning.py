@@ -49,12 +49,12 @@ class Returning:
 
     def look(self, turn: Round) -> None:
         """Take note of what lies there; the first look of a process is what counts."""
-        there = {found.id for found in turn.approved}
+        there = {name for found in turn.approved for name in (found.id, found.path)}
         self._early = there if self._early is None else self._early & there
 
     def waits_for_hub(self, row: Row, turn: Round) -> bool:
         """Whether an approval must wait, and say so."""
-        if self._in_touch() or row.id not in (self._early or ()):
+        if self._in_touch() or not {row.id, row.path} & (self._early or set()):
             return False
         turn.held[row.id] = _WAITS
         return True

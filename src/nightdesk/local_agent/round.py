@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from nightdesk.errors import NightdeskError
 from nightdesk.local_agent.found import Found, look
 from nightdesk.vault.layout import Folder
 
@@ -119,7 +120,10 @@ class Round:
         try:
             yield
         except Exception as e:  # whatever it is, it is this card's alone; the journal decides
-            log.exception("a card could not be worked on", card=name)
+            if isinstance(e, NightdeskError | OSError):
+                log.warning("a card could not be worked on", card=name, why=str(e))
+            else:
+                log.exception("a card could not be worked on", card=name)
             why = f"it could not be worked on ({e or type(e).__name__}); it is tried again"
             self.held[name] = why
             self.deadlines.append(self.now + RETRY_SECONDS)
