@@ -13,6 +13,7 @@ from local_laptop import APPROVED, CARD, DONE, PENDING, TASK, Laptop
 from nightdesk.errors import HubUnreachable
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.hub_memory import HubMemory
+from nightdesk.local_agent.lookout import LOOK_FIRST
 from nightdesk.sync.hub import Heartbeat
 from nightdesk.vault.files import move
 
@@ -168,7 +169,9 @@ def test_a_backup_of_an_hour_ago_runs_nothing_twice(laptop: Away, tmp_path: Path
     _restore(laptop, tmp_path)
     for _ in range(3):
         laptop.executor.pass_once()
+    laptop.journal.set_meta(LOOK_FIRST, "")
     assert laptop.sync() == "the hub remembers entries that it does not have"
+    assert laptop.journal.meta(LOOK_FIRST) != ""  # at once: whatever is approved next is suspect
     for _ in range(3):
         laptop.executor.pass_once()
     assert len(laptop.ledger) == 1

@@ -6,7 +6,6 @@ Approvals come first in every pass and need no hub: they work with the network g
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -56,9 +55,6 @@ from nightdesk.vault.updates import Update
 
 log = structlog.get_logger()
 
-_WORD_SECONDS = 10.0
-"""Between two words to the hub about how far the journal is; an effect is told at once."""
-
 _QUIET_PATHS = (DASHBOARD, "Logs/")
 """Written by Local in answer to changes; they are no news themselves."""
 
@@ -99,7 +95,6 @@ class LocalAgent:
         self._reviewer.in_hub = self.engine.note_in_hub
         self._reviewer.whereabouts = self.engine.whereabouts
         self._memory = HubMemory(self.journal, self.engine, desk.settings.name)
-        self._next_word = 0.0
         self._drafting = drafting_for(desk, clock)
         self._updates = UpdateLog(desk.state)
         self._sync_state = Health("Hub", well=True, state="not asked yet")
@@ -152,7 +147,8 @@ class LocalAgent:
         if not halted:
             self._sync()
             self._show()
-        self._tell_the_hub(pauses)
+        if not self._offline and (wait := self._memory.tell_when_due()):
+            pauses.append(wait)
         if self._look_again is not None:
             pauses.append(self._look_again)
         if (settled := self.engine.due()) is not None:
@@ -180,19 +176,6 @@ class LocalAgent:
         log.warning("the journal is not what the hub remembers", why=why)
         self._tell(self._executor.take_back(why))
 
-    def _tell_the_hub(self, pauses: list[float]) -> None:
-        """Let the hub remember how far the journal is."""
-        if self._offline or not self._memory.news():
-            return
-        if (wait := self._next_word - time.monotonic()) > 0:
-            pauses.append(wait)
-            return
-        self._next_word = time.monotonic() + _WORD_SECONDS
-        try:
-            self._memory.publish()
-        except (HubUnreachable, HubRefused) as e:
-            log.warning("the hub was not told how far the journal is", why=e.what)
-
     def _tell(self, report: PassReport) -> None:
         for action_id in report.approved:
             log.info("approved", card=action_id)
@@ -209,7 +192,7 @@ class LocalAgent:
             self._registry.allow_tool(self._registry.get("local-execute-approved"), tool)
         except PolicyDenied as e:
             raise NotSent(e.what, remedy=e.remedy) from e
-        self._next_word = 0.0  # the hub hears of an effect at once
+        self._memory.hurry()
         return self._sender(tool, arguments, action_id)
 
     def _probe(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -9,15 +9,23 @@ this: what it says, or does not say, can make approvals need a new move, and nev
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import structlog
+
+from nightdesk.errors import HubRefused, HubUnreachable
 from nightdesk.local_agent.journal import Journal
 from nightdesk.sync.hub import Heartbeat
+
+log = structlog.get_logger()
 
 _PUBLISHED = "journal_length_told_to_the_hub"
 _WORD = re.compile(r"(\d{1,15}) ([0-9a-f]{16})")
 _KEY = "journal"
+_WORD_SECONDS = 10.0
+"""Between two words to the hub; an effect is told at once."""
 
 
 class Beats(Protocol):
@@ -45,6 +53,7 @@ class HubMemory:
         self._agent = agent
         self._compared: str | None = None
         self._published = ""
+        self._next = 0.0
 
     def compare(self, old_copy: Callable[[str], None]) -> None:
         """Compare; call it after every successful fetch.
@@ -64,6 +73,29 @@ class HubMemory:
     def news(self) -> bool:
         """Whether the journal has grown since the hub was told."""
         return self._compared is not None and _word(self._journal) != self._published
+
+    def hurry(self) -> None:
+        """Let the next telling not wait: an effect is about to happen."""
+        self._next = 0.0
+
+    def tell_when_due(self) -> float:
+        """Tell the hub how far the journal is, if that is news and the last word is old enough.
+
+        A hub that does not take it is told the next time; nothing else depends on it.
+
+        Returns:
+            Seconds until it is due; 0 where nothing waits.
+        """
+        if not self.news():
+            return 0.0
+        if (wait := self._next - time.monotonic()) > 0:
+            return wait
+        self._next = time.monotonic() + _WORD_SECONDS
+        try:
+            self.publish()
+        except (HubUnreachable, HubRefused) as e:
+            log.warning("the hub was not told how far the journal is", why=e.what)
+        return 0.0
 
     def publish(self) -> None:
         """Tell the hub how far the journal is; only after the first comparison.
