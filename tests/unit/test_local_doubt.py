@@ -306,6 +306,15 @@ def test_an_answer_that_comes_twice_changes_nothing(laptop: Watched) -> None:
     assert any("settled already" in p.read_text() for p in (laptop.vault / "Done").rglob("*-q*.md"))
 
 
+def test_an_own_note_that_is_called_like_a_question_is_left_alone(laptop: Watched) -> None:
+    laptop.write("Approved/a question.md", b"which wine?\n")
+    laptop.write("Approved/my-question.md", b"which wine?\n")
+    report = laptop.executor.pass_once()
+    assert laptop.exists("Approved/my-question.md")
+    assert "answers no question" in report.held["Approved/my-question.md"]
+    assert "not an approval card" in report.refused[0]
+
+
 # --- one card's trouble is its own ---
 
 

@@ -15,7 +15,7 @@ from nightdesk.vault import scan
 from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, is_conflict_copy, place_of
 from nightdesk.vault.notes import Note, parse_note
 
-_QUESTION_ID = re.compile(r"-question(-\d+)?(-again-\d+)?$")
+QUESTION_ID = re.compile(r"-question(-\d+)?(-again-\d+)?$")
 """Ids of this form are kept for questions; no card may have one."""
 
 
@@ -54,7 +54,7 @@ class Found:
     @property
     def is_question(self) -> bool:
         """Whether it is one of Nightdesk's own questions, also where its text cannot be read."""
-        return self.kind == "question" or bool(_QUESTION_ID.search(self.id))
+        return self.kind == "question" or bool(QUESTION_ID.search(self.id))
 
 
 def read_alone(path: Path) -> tuple[bytes, tuple[int, int]]:

@@ -74,16 +74,20 @@ class Questions:
 
     def _take(self, found: Found, turn: Round) -> None:
         went_out = found.place.folder is Folder.APPROVED
-        answer = "it went out" if went_out else "it did not go out"
         row = self._row(found)
-        if row is None:
+        if row is None and found.kind != "question":
+            turn.held[found.path] = "this is no card and answers no question. Move it elsewhere"
+        elif row is None:
             line = "Nothing waits for this answer: it belongs to another attempt, or to no card."
             self._projection.retire(found.path, found.id, "void", [line])
             turn.notices.append(f"{found.path} answered nothing: {line}")
-            return
+        else:
+            self._take_about(found, row, turn, went_out=went_out)
+
+    def _take_about(self, found: Found, row: Row, turn: Round, *, went_out: bool) -> None:
+        answer = "it went out" if went_out else "it did not go out"
         if row.state is State.IN_DOUBT:
-            turn.deadlines.append(turn.now)  # not asked yet: it is looked for first
-            return
+            return  # not asked yet: it is looked for first
         if row.state is State.HUMAN_DECIDES:
             other = turn.rejected if went_out else turn.approved
             if any(_is_about(one, row) and (self._vault / one.path).exists() for one in other):
