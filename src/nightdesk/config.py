@@ -97,6 +97,9 @@ class EmailSettings(_Section):
         maildir: a Maildir that mbsync or a local mail server delivers into.
         first_look_back_hours: on the very first look, older messages are left alone.
         poll_seconds: how often the mailbox is looked at.
+        sent_maildir: laptop: a Maildir with the mails that this account has sent, such as mbsync
+            fills from the Sent folder; Nightdesk looks there, and only looks, when it cannot know
+            whether a mail went out.
         smtp: submission server "host:port"; 465 is TLS from the start, others STARTTLS.
             Plain text is used on loopback only.
         smtp_user: login name at the submission server; its password is the credential
@@ -107,6 +110,7 @@ class EmailSettings(_Section):
     name: str = ""
     aliases: list[AnAddress] = Field(default_factory=list)
     maildir: AbsolutePath | None = None
+    sent_maildir: AbsolutePath | None = None
     first_look_back_hours: float = Field(default=24.0, ge=0, le=87_600)
     poll_seconds: float = Field(default=20.0, ge=0.1, le=3600)
     smtp: str = ""
@@ -147,11 +151,14 @@ class ApprovalSettings(_Section):
         quiet_seconds: a card must have stood unchanged so long before it is taken.
         hold_seconds: how long a taken approval can still be pulled back.
         expire_hours: after how long an unanswered card expires.
+        settle_seconds: laptop: when a send is in doubt, it is looked for three times within so
+            long before the person is asked; a sent mail may take a while to appear.
     """
 
     quiet_seconds: float = Field(default=1.0, ge=0, le=60)
     hold_seconds: float = Field(default=5.0, ge=0, le=3600)
     expire_hours: float = Field(default=72.0, gt=0, le=87_600)
+    settle_seconds: float = Field(default=120.0, ge=0, le=3600)
 
 
 class SyncSettings(_Section):

@@ -59,6 +59,9 @@ class Desk:
         self.root = root
         self.mail = mail
         self.hub = root / "hub.git"
+        self.smtp_port = 0
+        """Where the laptop submits; 0: to the mail server that everybody uses."""
+        self.looks_for_sent = True
         self.environment = {
             k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE", "PYTEST"))
         }
@@ -91,8 +94,9 @@ class Desk:
     def set_up(self, **approval: float) -> None:
         """Run both `init`s, unattended, as a script would, and let each side know the other."""
         keys: dict[str, Path] = {}
+        sent = ["--sent-maildir", str(self.mail.sent(ME))] if self.looks_for_sent else []
         for side, extra in (
-            ("local", ["--smtp", f"127.0.0.1:{self.mail.port}"]),
+            ("local", ["--smtp", f"127.0.0.1:{self.smtp_port or self.mail.port}", *sent]),
             ("cloud", ["--email", f"maildir:{self.mail.maildir(ME)}"]),
         ):
             if side == "cloud":

@@ -40,7 +40,7 @@ def test_the_laptops_server_sends_nothing_without_a_receipt(desk: Desk) -> None:
     server = _server(desk, "local")
     try:
         server.start()
-        assert sorted(server.tools()) == ["draft_email", "search_emails", "send_email"]
+        assert sorted(server.tools()) == ["draft_email", "find_sent", "search_emails", "send_email"]
         with pytest.raises(ToolRefused) as e:
             server.call("send_email", {"to": [ADA], "subject": "x", "body": "y"}, timeout=10)
         assert "call draft_" in str(e.value)

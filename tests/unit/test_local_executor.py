@@ -22,7 +22,7 @@ from local_laptop import (
 )
 
 from nightdesk.errors import NightdeskError, NotSent, OutcomeUnknown
-from nightdesk.local_agent.executor import judge
+from nightdesk.local_agent.calling import judge
 from nightdesk.local_agent.journal import sha256
 from nightdesk.vault.documents import read_card, read_task
 from nightdesk.vault.notes import parse_note
@@ -738,7 +738,7 @@ def test_with_a_lost_journal_nothing_runs_and_every_card_needs_a_new_move(laptop
     assert laptop.ledger == []
     assert len(report.refused) == 2
     assert {"needs a new move" in r.reason for r in laptop.journal.refusals()} == {True}
-    assert "look into your Sent folder first" in laptop.read(PENDING)
+    assert "Look into the Sent folder" in laptop.read(PENDING)
     laptop.executor.pass_once()
     assert laptop.ledger == []
     laptop.approve()

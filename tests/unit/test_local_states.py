@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,43 +19,83 @@ from nightdesk.local_agent.states import (
     next_state,
 )
 
-_PICTURE = """
-RECEIVED card CARDED
-RECEIVED quarantine QUARANTINED
-CARDED revise CARDED
-CARDED approve APPROVED
-CARDED reject REJECTED
-CARDED expire EXPIRED
-CARDED supersede SUPERSEDED
-APPROVED edit APPROVED
-APPROVED withdraw CARDED
-APPROVED expire EXPIRED
-APPROVED refuse REFUSED
-APPROVED claim CLAIMED
-CLAIMED release APPROVED
-CLAIMED refuse REFUSED
-CLAIMED intend INTENT
-INTENT confirm CONFIRMED
-INTENT fail FAILED_SAFE
-INTENT doubt IN_DOUBT
-IN_DOUBT ask HUMAN_DECIDES
-HUMAN_DECIDES confirm CONFIRMED
-HUMAN_DECIDES fail FAILED_SAFE
-FAILED_SAFE return CARDED
-REFUSED return CARDED
-REJECTED withdraw CARDED
-CONFIRMED finish DONE
-"""
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
+_LINE = re.compile(r"\| `([A-Z_]+)` \| (.+?) \|")
+_STEP = re.compile(r"([a-z]+) → `([A-Z_]+)`")
+
+
+def _picture() -> dict[tuple[str, str], str]:
+    """The table in docs/design.md, which people read."""
+    rows = (line for line in DESIGN.read_text("utf-8").split("\n") if line.startswith("| `"))
+    found: dict[tuple[str, str], str] = {}
+    for state, steps in (match.groups() for row in rows if (match := _LINE.match(row))):
+        found |= {(state, event): to for event, to in _STEP.findall(steps)}
+    return found
+
+
+PICTURE = _picture()
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_every_pair_is_in_the_picture_or_refused(state: State, event: Event) -> None:
-    picture = {(a, e): to for a, e, to in (line.split() for line in _PICTURE.split("\n") if line)}
-    if (state, event) in picture:
-        assert next_state(state, event) == picture[state, event]
+    if (state, event) in PICTURE:
+        assert next_state(state, event) == PICTURE[state, event]
     else:
         with pytest.raises(IllegalTransition, match=f"{state} cannot {event}"):
             next_state(state, event)
+
+
+def test_the_picture_shows_no_more_than_there_is() -> None:
+    assert PICTURE.keys() == TRANSITIONS.keys()
+
+
+def _second_intents(table: dict[tuple[State, Event], State]) -> set[tuple[State, Event]]:
+    """Steps by which some path, from any state on, reaches INTENT without a new approval.
+
+    All states times "approved since the last INTENT or not" are walked; from any state but
+    those before the approval, nothing counts as approved to begin with.
+    """
+    after = {State.INTENT, State.IN_DOUBT, State.HUMAN_DECIDES, State.FAILED_SAFE}
+    after |= {State.CONFIRMED, State.DONE, State.CARDED, State.REFUSED, State.REJECTED}
+    todo = [(state, False) for state in after]
+    seen, wrong = set(todo), set()
+    while todo:
+        state, approved = todo.pop()
+        for (source, event), target in table.items():
+            if source is not state:
+                continue
+            if target is State.INTENT and not approved:
+                wrong.add((source, event))
+            now = target is not State.INTENT and (approved or event is Event.APPROVE)
+            if (target, now) not in seen:
+                seen.add((target, now))
+                todo.append((target, now))
+    return wrong
+
+
+def test_no_path_from_any_state_has_two_intents_without_an_approval_between() -> None:
+    assert _second_intents(TRANSITIONS) == set()
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        {(State.IN_DOUBT, Event.CLAIM): State.CLAIMED},
+        {(State.FAILED_SAFE, Event.INTEND): State.INTENT},
+        {(State.HUMAN_DECIDES, Event.RELEASE): State.APPROVED},
+        {(State.INTENT, Event.RELEASE): State.APPROVED},
+    ],
+)
+def test_the_search_sees_a_slip_in_the_table(slip: dict[tuple[State, Event], State]) -> None:
+    assert _second_intents(TRANSITIONS | slip)
+
+
+def test_every_open_state_can_end() -> None:
+    ends = {State.DONE, State.EXPIRED, State.REJECTED, State.SUPERSEDED, State.QUARANTINED}
+    reach = set(ends)
+    for _ in State:
+        reach |= {source for (source, _), target in TRANSITIONS.items() if target in reach}
+    assert reach == set(State)
 
 
 def test_intent_is_reached_only_from_a_claimed_approval_and_never_left_backwards() -> None:
@@ -62,7 +104,9 @@ def test_intent_is_reached_only_from_a_claimed_approval_and_never_left_backwards
     after = {to for (s, _), to in TRANSITIONS.items() if s is State.INTENT}
     assert after == {State.CONFIRMED, State.FAILED_SAFE, State.IN_DOUBT}
     assert {to for (s, _), to in TRANSITIONS.items() if s is State.IN_DOUBT} == {
-        State.HUMAN_DECIDES
+        State.CONFIRMED,
+        State.FAILED_SAFE,
+        State.HUMAN_DECIDES,
     }
 
 

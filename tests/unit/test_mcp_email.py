@@ -50,7 +50,7 @@ ARGUMENTS: dict[str, Any] = {
     "references": ["<1@example.com>", "<2@example.com>"],
     "message_id": "<nd.1@example.com>",
 }
-DRAFT_TOOLS, FULL_TOOLS = ["draft_email", "search_emails"], ["send_email"]
+DRAFT_TOOLS, FULL_TOOLS = ["draft_email", "search_emails"], ["find_sent", "send_email"]
 
 
 class Inbox:
@@ -170,7 +170,7 @@ def test_the_draft_set_cannot_send(root: Path, smtp: str, inbox: Inbox) -> None:
 
 
 @pytest.mark.requirement("MCP.local.email")
-def test_the_full_set_has_three_tools(server: ServerProcess) -> None:
+def test_the_full_set_has_what_looks_and_what_sends(server: ServerProcess) -> None:
     assert sorted(server.tools()) == sorted(DRAFT_TOOLS + FULL_TOOLS)
 
 
@@ -210,6 +210,8 @@ def test_annotations_are_true(root: Path) -> None:
 
     found = asyncio.run(hints())
     assert found["search_emails"].read_only_hint is True
+    assert found["find_sent"].read_only_hint is True
+    assert found["find_sent"].destructive_hint is False
     assert found["draft_email"].read_only_hint is False
     assert found["draft_email"].destructive_hint is False
     assert found["draft_email"].open_world_hint is False

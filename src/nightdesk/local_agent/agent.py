@@ -27,6 +27,7 @@ from nightdesk.local_agent import silent
 from nightdesk.local_agent.dashboard import Attention, Health, moment, render
 from nightdesk.local_agent.executor import Executor
 from nightdesk.local_agent.folders import make_folders
+from nightdesk.local_agent.hub_memory import HubMemory
 from nightdesk.local_agent.inbox import take_in
 from nightdesk.local_agent.journal import Journal
 from nightdesk.local_agent.review import Reviewer
@@ -77,13 +78,23 @@ class LocalAgent:
         self._registry = Registry(Role.LOCAL, load_skills(skills_root()), HANDLERS)
         self.journal = Journal(desk.state / "journal.sqlite")
         self._sender = Sender(desk)
-        self._executor = Executor(self.journal, desk.vault, desk.settings, self._send, clock=clock)
+        self._caught_up = False
+        self._executor = Executor(
+            self.journal,
+            desk.vault,
+            desk.settings,
+            self._send,
+            clock=clock,
+            probe=self._probe,
+            in_touch=lambda: self._caught_up,
+        )
         self._reviewer = Reviewer(self.journal, desk.vault, desk.settings, clock=clock)
         self.engine = engine_for(
             desk, incoming=self._reviewer.incoming, withhold=self._executor.withhold
         )
         self._reviewer.in_hub = self.engine.note_in_hub
         self._reviewer.whereabouts = self.engine.whereabouts
+        self._memory = HubMemory(self.journal, self.engine, desk.settings.name)
         self._drafting = drafting_for(desk, clock)
         self._updates = UpdateLog(desk.state)
         self._sync_state = Health("Hub", well=True, state="not asked yet")
@@ -97,7 +108,7 @@ class LocalAgent:
     def open(self) -> None:
         """Take the vault, and look at what a crash may have left in doubt."""
         self.engine.open()
-        self._executor.recover()
+        self._tell(self._executor.recover())
         if self._desk.settings.email.smtp:
             self._sender.warm_up()
 
@@ -117,19 +128,16 @@ class LocalAgent:
         check_vault(self._vault)
         self._troubles["folders"] = [attention(e) for e in make_folders(self._vault)]
         pauses = [self._desk.settings.hub.poll_seconds]
-        report = self._registry.run(
-            "local-execute-approved", executor=self._executor, now=self._clock()
-        )
-        self._tell(report)
-        self._next_step = report.waiting_until
-        if report.waiting_until is not None:
-            pauses.append(report.waiting_until)
+        self._execute(pauses)
         _, refused, soonest = take_in(self._vault)
         self._troubles["inbox"] = [attention(e) for e in refused]
         if soonest is not None:
             pauses.append(soonest)
         self._reviewer.adopt_pending()
+        caught_up = self._caught_up
         halted = self._sync()
+        if self._caught_up and not caught_up:
+            self._execute(pauses)  # what waited for the hub's word
         if not halted and not self._offline:
             self._return_claims()
         _, broken = self._registry.run("local-merge-updates", log=self._updates, vault=self._vault)
@@ -139,11 +147,34 @@ class LocalAgent:
         if not halted:
             self._sync()
             self._show()
+        if not self._offline and (wait := self._memory.tell_when_due()):
+            pauses.append(wait)
         if self._look_again is not None:
             pauses.append(self._look_again)
         if (settled := self.engine.due()) is not None:
             pauses.append(settled)
         return max(0.05, min(pauses))
+
+    def _execute(self, pauses: list[float]) -> None:
+        report: PassReport = self._registry.run(
+            "local-execute-approved", executor=self._executor, now=self._clock()
+        )
+        self._tell(report)
+        self._troubles["held"] = [Attention(name, why) for name, why in report.held.items()]
+        self._next_step = report.waiting_until
+        if report.waiting_until is not None:
+            pauses.append(report.waiting_until)
+
+    def _compare(self) -> None:
+        """After a fetch: is this journal as new as the hub remembers it?"""
+        if not self.engine.reached():
+            return
+        self._memory.compare(self._take_back)
+        self._caught_up = True
+
+    def _take_back(self, why: str) -> None:
+        log.warning("the journal is not what the hub remembers", why=why)
+        self._tell(self._executor.take_back(why))
 
     def _tell(self, report: PassReport) -> None:
         for action_id in report.approved:
@@ -161,7 +192,13 @@ class LocalAgent:
             self._registry.allow_tool(self._registry.get("local-execute-approved"), tool)
         except PolicyDenied as e:
             raise NotSent(e.what, remedy=e.remedy) from e
+        self._memory.hurry()
         return self._sender(tool, arguments, action_id)
+
+    def _probe(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """The executor's look whether something happened: a tool that only reads."""
+        self._registry.allow_tool(self._registry.get("local-execute-approved"), tool)
+        return self._sender.ask(tool, arguments)
 
     def interrupt(self) -> None:
         """End a talk with a hub that does not answer; called from a signal handler."""
@@ -186,14 +223,17 @@ class LocalAgent:
         except SyncHalted as e:
             log.error("sync is halted", what=e.what, where=e.where, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=f"halted: {e.what}. {e.remedy}")
+            self._compare()
             return True
         except (Transient, VaultUnavailable):
             raise
         except NightdeskError as e:
             log.error("sync failed", what=e.what, remedy=e.remedy)
             self._sync_state = Health("Sync", well=False, state=str(e))
+            self._compare()
             return True
         self._offline = report.offline
+        self._compare()
         if report.changed:
             log.info("synced", pulled=len(report.pulled), pushed=len(report.pushed))
         if report.offline:

@@ -52,7 +52,7 @@ class Answers:
     def rejections(self, turn: Round) -> None:
         """Look through Rejected/ once."""
         for found in turn.rejected:
-            if found.kind == "question":
+            if found.is_question:
                 continue
             since = self._sightings.since(found, turn.now)
             if not turn.due(since + self._quiet):

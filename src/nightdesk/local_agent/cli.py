@@ -62,6 +62,10 @@ def init(
     user: Annotated[str, typer.Option(help="Your name, for signing drafts.")] = "",
     smtp: Annotated[str | None, typer.Option(help="Your mail server, HOST:PORT.")] = None,
     smtp_user: Annotated[str, typer.Option(help="Login name at the mail server.")] = "",
+    sent_maildir: Annotated[
+        Path | None,
+        typer.Option(help="Maildir with the mails you have sent; looked into when in doubt."),
+    ] = None,
     trust_cloud: Annotated[
         list[Path] | None, typer.Option(help="File with the cloud's public key; repeatable.")
     ] = None,
@@ -83,6 +87,7 @@ def init(
         user=user,
         smtp=smtp,
         smtp_user=smtp_user,
+        sent_maildir=sent_maildir,
         clouds=trust_cloud or [],
         devices=trust_device or [],
         unattended=non_interactive,

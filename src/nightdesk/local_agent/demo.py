@@ -162,7 +162,7 @@ def _play(story: Story, stack: ExitStack, *, approve_alone: bool) -> dict[str, A
 def _set_up(story: Story, mail: MailServer) -> None:
     key_files: dict[str, Path] = {}
     for side, extra in (
-        ("local", ["--smtp", f"127.0.0.1:{mail.port}"]),
+        ("local", ["--smtp", f"127.0.0.1:{mail.port}", "--sent-maildir", str(mail.sent(ME))]),
         ("cloud", ["--email", f"maildir:{mail.maildir(ME)}"]),
     ):
         out = _command(

@@ -42,7 +42,21 @@ class MailServer:
             box = mailbox.Maildir(str(self.maildir(recipient)))
             box.add(envelope.original_content)
             box.close()
+        self._file_sent(envelope)
         return "250 delivered"
+
+    def sent(self, address: str) -> Path:
+        """The Maildir with what an address has sent; made when first asked for."""
+        path = self.maildir(address) / ".Sent"
+        mailbox.Maildir(str(path)).close()
+        return path
+
+    def _file_sent(self, envelope: Any) -> None:
+        # As Gmail and Exchange do: the server itself files what an account of its own has sent.
+        if (self._root / envelope.mail_from).is_dir():
+            box = mailbox.Maildir(str(self.sent(envelope.mail_from)))
+            box.add(envelope.original_content)
+            box.close()
 
     def __enter__(self) -> Self:
         try:

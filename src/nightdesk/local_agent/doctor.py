@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nightdesk.config import credential
+from nightdesk.connectors.email.sent import SentMaildir
 from nightdesk.connectors.email.smtp import SmtpServer, check_login
 from nightdesk.errors import NightdeskError
 from nightdesk.local_agent.journal import Journal
@@ -18,6 +19,7 @@ def checks(desk: Desk) -> Iterator[Check]:
     """Look at everything, one check after the other."""
     yield from shared_checks(desk)
     yield _mail_server(desk)
+    yield _sent_mails(desk)
     yield _journal(desk)
     yield _refused(desk)
 
@@ -49,6 +51,18 @@ def _mail_server(desk: Desk) -> Check:
     except NightdeskError as e:
         return Check(name, False, str(e.what), e.remedy)
     return Check(name, True, f"{email.smtp} takes mail from {email.address}")
+
+
+def _sent_mails(desk: Desk) -> Check:
+    name, place = "sent mails", desk.settings.email.sent_maildir
+    if not place:
+        remedy = "Set `sent_maildir` in [email]; without it you are asked when a send is in doubt"
+        return Check(name, None, "no place to look is set", remedy)
+    try:
+        sight = SentMaildir(place).find("<nothing@nightdesk.invalid>")
+    except NightdeskError as e:
+        return Check(name, False, e.what, e.remedy)
+    return Check(name, True, f"{sight.looked} in {place}")
 
 
 def _journal(desk: Desk) -> Check:

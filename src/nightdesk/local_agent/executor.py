@@ -1,80 +1,37 @@
 """The executor: one approved card, one call, at most once (docs/design.md, section 6).
 
 Each pass reads the folders and the journal afresh, so it may be killed anywhere. The rule
-that everything rests on: INTENT is committed before the one call, and an INTENT that is
-found later is never called again; the person is asked.
+that everything rests on: INTENT is committed before the one call, and an INTENT that is found
+later is never called again; it is looked for, and the person is asked.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
-import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from nightdesk.config import Settings
-from nightdesk.connectors.email.outgoing import message_id_for
-from nightdesk.errors import NightdeskError, NotSent
+from nightdesk.errors import NotSent
+from nightdesk.local_agent.alone import Alone
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
+from nightdesk.local_agent.calling import Caller, Send
+from nightdesk.local_agent.doubt import Doubts
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.lookout import Lookout, Probe
 from nightdesk.local_agent.preflight import Preflight
 from nightdesk.local_agent.projection import Projection, one_line
 from nightdesk.local_agent.question import Questions
+from nightdesk.local_agent.returning import Returning
 from nightdesk.local_agent.review import Reviewer, no_crash
-from nightdesk.local_agent.round import PassReport, Round, Sightings
+from nightdesk.local_agent.round import RETRY_SECONDS, PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.actions import Action
-from nightdesk.vault.documents import stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
 
-Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
-"""Carries out one action: tool ("email/send_email"), arguments, action id -> what came of it.
-
-The result is that of the `send_email` tool: `outcome` is "accepted" (for at least one
-recipient), "refused" (by all), "not_sent" or "unknown"; `recipients` maps each address to its
-own `outcome` and `detail`; `detail` is the server's answer or the reason.
-"""
-
-_RETRY_SECONDS = 5.0
-
-__all__ = ["Executor", "PassReport", "Send", "Verdict", "judge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a call's result means for the action."""
-
-    event: Event
-    reason: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-
-
-def judge(answer: object) -> Verdict:
-    """Read the result of the one call; whatever is not clearly an outcome is in doubt."""
-    if not isinstance(answer, Mapping):
-        return Verdict(Event.DOUBT, "The answer of the sending tool could not be read")
-    detail = one_line(answer.get("detail") or "")
-    fates = answer.get("recipients")
-    fates = fates if isinstance(fates, Mapping) else {}
-    by_fate: dict[str, dict[str, str]] = {"accepted": {}, "refused": {}, "unknown": {}}
-    for address, fate in fates.items():
-        if isinstance(fate, Mapping):
-            words = one_line(fate.get("detail") or "")
-            by_fate.setdefault(str(fate.get("outcome")), {})[str(address)] = words
-    result: dict[str, Any] = {"response": detail, "refused": by_fate["refused"]}
-    match answer.get("outcome"):
-        case "accepted":
-            return Verdict(Event.CONFIRM, "", result)
-        case "refused" | "not_sent" if not by_fate["accepted"] and not by_fate["unknown"]:
-            return Verdict(Event.FAIL, detail or "The server refused it", result)
-        case _:
-            return Verdict(Event.DOUBT, detail or "No clear answer came", result)
+__all__ = ["Executor", "PassReport", "Probe", "Send"]
 
 
 class Executor:
@@ -83,13 +40,15 @@ class Executor:
     Args:
         journal: its folder also holds `approved/`, the private copies.
         vault: the vault's root.
-        send: carries out one action, see `Send`. Raises `NotSent` when it is certain that
-            nothing left; any other exception counts as unknown.
+        send: carries out one action, see `calling.Send`.
         clock: the present moment, aware.
-        ticks: monotonic seconds; quiet period and hold are measured by them, so that a
-            changed clock neither shortens nor lengthens a hold.
         crash: called with the name of each crash point.
+        probe: looks for an effect, see `lookout.Probe`; None where nothing can look.
+        ticks: monotonic seconds; quiet period, hold and looks are measured by them, so that a
+            changed clock neither shortens nor lengthens a hold.
         feedback_seconds: how long a rejected card waits for feedback typed after the move.
+        in_touch: whether the hub was reached since this process started; until then what lay
+            in Approved/ before waits (see `returning`).
     """
 
     def __init__(
@@ -101,17 +60,17 @@ class Executor:
         clock: Callable[[], datetime],
         crash: Callable[[str], None] = no_crash,
         *,
+        probe: Probe | None = None,
         ticks: Callable[[], float] = time.monotonic,
         feedback_seconds: float = FEEDBACK_SECONDS,
+        in_touch: Callable[[], bool] = lambda: True,
     ) -> None:
         self._journal = journal
         self._vault = vault
-        self._settings = settings
-        self._send = send
         self._clock = clock
         self._crash = crash
         self._ticks = ticks
-        self._alone: weakref.finalize[Any, Any] | None = None
+        self._alone = Alone(journal.path.parent)
         seen = Sightings()
         self._sightings = seen
         reviewer = Reviewer(journal, vault, settings, clock, crash)
@@ -120,6 +79,17 @@ class Executor:
         self._projection = Projection(journal, vault, clock, crash)
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
+        self._lookout = Lookout(journal, vault, settings, probe, clock)
+        self._doubts = Doubts(
+            journal,
+            self._lookout,
+            self._questions,
+            self._projection,
+            clock,
+            settings.approval.settle_seconds,
+        )
+        self._caller = Caller(journal, settings, send, clock, crash)
+        self._returning = Returning(journal, self._lookout, clock, in_touch)
         self._answers = Answers(
             journal, settings, self._projection, self._intake, seen, clock, feedback_seconds
         )
@@ -127,21 +97,19 @@ class Executor:
     def recover(self) -> PassReport:
         """Settle what an earlier process left behind; call it once at start.
 
-        A begun call is in doubt and the person is asked; a claim without a call is released.
+        A begun call is in doubt: it is looked for, or the person is asked; a claim without a
+        call is released.
 
         Raises:
             NightdeskError: another executor of this laptop is running.
         """
-        self._be_alone()
-        turn = Round.begin(self._vault, self._ticks(), self._clock())
-        self._settle_leftovers(turn)
+        turn = self._begin()
+        self._project(turn)
         return turn.report()
 
     def close(self) -> None:
         """Let another executor run."""
-        if self._alone:
-            self._alone()
-            self._alone = None
+        self._alone.release()
 
     def withhold(self, path: str) -> bool:
         """Whether sync must leave a file in Approved/ out of its snapshot for now.
@@ -157,16 +125,16 @@ class Executor:
         Args:
             now: the moment by which cards expire, aware; the present by default.
         """
-        self._be_alone()
-        turn = Round.begin(self._vault, self._ticks(), now or self._clock())
-        self._settle_leftovers(turn)
+        turn = self._begin(now)
         self._questions.answers(turn)
         self._intake.take(turn)
         self._answers.rejections(turn)
         self._answers.expire(turn)
         for row in self._journal.rows({State.APPROVED}):
-            if turn.due(self._intake.hold_ends(row, turn.now)):
-                self._execute(row, turn)
+            with turn.one_card(row.id):
+                if turn.due(self._intake.hold_ends(row, turn.now)):
+                    self._execute(row, turn)
+        self._returning.done_elsewhere(turn)
         self._project(turn)
         self._forget(turn)
         return turn.report()
@@ -177,13 +145,37 @@ class Executor:
         Args:
             in_hub: whether the hub holds a note in a state folder under this file name.
         """
-        self._be_alone()
-        turn = Round.begin(self._vault, self._ticks(), self._clock())
+        turn = self._begin()
+        self._returning.done_elsewhere(turn)
         self._answers.deleted(turn, in_hub)
         self._answers.settle(turn)
         return turn.report()
 
+    def take_back(self, why: str) -> PassReport:
+        """Lay everything in Approved/ before the person again: this journal is an old copy.
+
+        Args:
+            why: how one knows, one clause.
+        """
+        turn = self._begin()
+        self._returning.take_back(turn, why)
+        self._project(turn)
+        return turn.report()
+
     # --- the effect ------------------------------------------------------------------------
+
+    def _begin(self, now: datetime | None = None) -> Round:
+        self._alone.take()
+        turn = Round.begin(self._vault, self._ticks(), now or self._clock())
+        for row in self._journal.rows({State.CLAIMED, State.INTENT}):
+            if row.state is State.CLAIMED:
+                detail = "an earlier run ended before the call"
+                self._journal.change(row, Event.RELEASE, self._clock(), detail=detail)
+            else:
+                reason = "Nightdesk ended while it was being sent."
+                self._journal.change(row, Event.DOUBT, self._clock(), reason=reason)
+        self._returning.look(turn)
+        return turn
 
     def _execute(self, row: Row, turn: Round) -> None:
         if self._stopped():
@@ -200,89 +192,53 @@ class Executor:
             self._journal.change(row, Event.EXPIRE, now, reason="Expired before it could be sent")
             turn.notices.append(f"{row.id} expired before it could be sent. Nothing was sent.")
             return
+        if self._returning.waits_for_hub(row, turn):
+            return
         try:
             flight = self._preflight.approved(row, now)
             self._preflight.check(flight)
+            row = self._journal.change(row, Event.CLAIM, now)
+            self._crash("K6")
+            already = self._lookout.already(row)
         except NotSent as e:
             self._journal.change(row, Event.REFUSE, now, reason=str(e))
             turn.notices.append(f"{row.id} was not sent: {e}")
             return
-        row = self._journal.change(row, Event.CLAIM, now)
-        self._crash("K6")
-        self._call(row, flight.card.action, turn)
-
-    def _call(self, row: Row, action: Action, turn: Round) -> None:
-        domain = self._settings.email.address.rpartition("@")[2]
-        message_id = message_id_for(row.id, row.digest, domain)
-        fields = action.model_dump(mode="json")
-        recipients = [*fields.get("to", []), *fields.get("cc", [])]
-        begun = self._clock()
-        row = self._journal.change(
-            row,
-            Event.INTEND,
-            begun,
-            attempt=row.attempt + 1,
-            message_id=message_id,
-            result={"at": stamp(begun), "to": recipients},
-        )
+        if already:
+            where = already.result["found"]
+            turn.notices.append(f"{row.id} had gone out already, found in {where}. Not sent again.")
+            return
         turn.acted.append(row.id)
-        self._crash("K7")
-        try:
-            verdict = judge(self._send(action.TOOL, {**fields, "message_id": message_id}, row.id))
-        except NotSent as e:
-            verdict = Verdict(Event.FAIL, str(e))
-        except Exception as e:  # noqa: BLE001 - whatever it was, the message may have left
-            verdict = Verdict(Event.DOUBT, str(e) or type(e).__name__)
-        self._crash("K9")
-        result = {**row.result, **verdict.result}
-        row = self._journal.change(
-            row, verdict.event, self._clock(), reason=verdict.reason, result=result
-        )
-        if verdict.event is Event.FAIL:
-            turn.notices.append(f"{row.id} was not sent: {verdict.reason}")
+        row = self._caller.call(row, flight.card.action)
+        if row.state is State.FAILED_SAFE:
+            turn.notices.append(f"{row.id} was not sent: {row.reason}")
 
     def _stopped(self) -> bool:
         return os.path.lexists(self._vault / STOP_FILE)
 
     # --- what follows ----------------------------------------------------------------------
 
-    def _settle_leftovers(self, turn: Round) -> None:
-        for row in self._journal.rows({State.CLAIMED, State.INTENT}):
-            if row.state is State.CLAIMED:
-                detail = "an earlier run ended before the call"
-                self._journal.change(row, Event.RELEASE, self._clock(), detail=detail)
-            else:
-                reason = "Nightdesk ended while it was being sent."
-                self._journal.change(row, Event.DOUBT, self._clock(), reason=reason)
-        for row in self._journal.rows({State.IN_DOUBT, State.HUMAN_DECIDES}):
-            self._ask(row, turn)
-
     def _project(self, turn: Round) -> None:
-        steps: dict[State, Callable[[Row], object]] = {
-            State.CONFIRMED: self._projection.sent,
+        def doubt(row: Row) -> bool:
+            return self._doubts.step(row, turn)
+
+        steps: dict[State, Callable[[Row], bool]] = {
+            State.HUMAN_DECIDES: doubt,
+            State.IN_DOUBT: doubt,
+            State.CONFIRMED: self._projection.done,
             State.FAILED_SAFE: self._failed,
             State.REFUSED: self._projection.returned,
-            State.IN_DOUBT: lambda row: self._ask(row, turn),
         }
-        for row in self._journal.rows(set(steps)):
-            try:
-                done = steps[row.state](row)
-            except OSError as e:
-                turn.notices.append(f"{row.id}: its note could not be written ({e}). Trying again.")
-                done = False
-            if done is False:
-                turn.deadlines.append(turn.now + _RETRY_SECONDS)
+        for state, step in steps.items():  # doubts first: what they settle is shown at once
+            for row in self._journal.rows({state}):
+                with turn.one_card(row.id):
+                    if not step(row):
+                        turn.deadlines.append(turn.now + RETRY_SECONDS)
         self._answers.settle(turn)
 
     def _failed(self, row: Row) -> bool:
         logged = self._projection.log(row, "not sent", [f"Why: {one_line(row.reason)}"])
         return logged and self._projection.returned(row)
-
-    def _ask(self, row: Row, turn: Round) -> None:
-        if row.state is State.IN_DOUBT:
-            turn.asked.append(row.id)
-            turn.notices.append(f"{row.id}: nobody can know whether it went out. Please look.")
-        self._questions.ask(row, list(turn.everywhere()))
 
     def _forget(self, turn: Round) -> None:
         lying = {found.path: found.sha for found in turn.everywhere()}
@@ -297,19 +253,3 @@ class Executor:
                 settled.append(refusal.path)
         if settled:
             self._journal.clear_refusals(settled, self._clock())
-
-    def _be_alone(self) -> None:
-        if self._alone:
-            return
-        path = self._journal.path.parent / "executor.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
-            os.close(handle)
-            raise NightdeskError(
-                "another agent-local is running on this laptop",
-                remedy="Stop it first, or let it do the work",
-                where=str(path),
-            ) from e
-        self._alone = weakref.finalize(self, os.close, handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,8 +12,11 @@ from pathlib import Path
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.journal import sha256
 from nightdesk.vault import scan
-from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
+from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, is_conflict_copy, place_of
 from nightdesk.vault.notes import Note, parse_note
+
+QUESTION_ID = re.compile(r"-question(-\d+)?(-again-\d+)?$")
+"""Ids of this form are kept for questions; no card may have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Found:
     def kind(self) -> str:
         """The note's `kind` property."""
         return self.note.get("kind")
+
+    @property
+    def is_question(self) -> bool:
+        """Whether it is one of Nightdesk's own questions, also where its text cannot be read."""
+        return self.kind == "question" or bool(QUESTION_ID.search(self.id))
 
 
 def read_alone(path: Path) -> tuple[bytes, tuple[int, int]]:
@@ -136,3 +145,12 @@ def find_done(vault: Path, note_id: str) -> str | None:
         if (vault / path).is_file():
             return path
     return None
+
+
+def find_copies(vault: Path, note_id: str) -> Iterator[str]:
+    """The conflict copies of a card in the folders where cards wait, which no other look shows."""
+    for folder in (Folder.PENDING, Folder.APPROVED, Folder.REJECTED):
+        for root, _, names in os.walk(vault / folder):
+            for name in sorted(names):
+                if is_conflict_copy(name) and name.startswith(f"{note_id}.conflict-"):
+                    yield (Path(root) / name).relative_to(vault).as_posix()

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError
+from nightdesk.local_agent.effects import DONE_WORDS, effect_of
 from nightdesk.local_agent.found import Found, find_done, look_at
 from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.lookout import LOOK_FIRST
 from nightdesk.local_agent.review import Reviewer
 from nightdesk.local_agent.round import Round, Sightings
 from nightdesk.local_agent.states import Event, State
@@ -23,10 +25,10 @@ from nightdesk.vault import files
 from nightdesk.vault.documents import Card, read_card
 from nightdesk.vault.layout import Folder, zone_path
 
-_READMITTED = "approvals_of_a_lost_journal_returned"
+READMITTED = "approvals_of_a_lost_journal_returned"
 _LOST = (
     "Approved before this laptop's journal began, so it needs a new move. It may have gone out "
-    "already: look into your Sent folder first."
+    "already."
 )
 _ENDED = {
     State.DONE: "this was already carried out (see Done/); it never runs twice. Delete this copy",
@@ -82,9 +84,9 @@ class Intake:
 
     def take(self, turn: Round) -> None:
         """Look through Approved/ once."""
-        lost = self._journal.meta(_READMITTED) == ""
+        lost = self._journal.meta(READMITTED) == ""
         for found in turn.approved:
-            if found.kind == "question":
+            if found.is_question:
                 continue
             row = self._journal.get(found.id)
             if row and row.state is State.APPROVED and found.sha != row.approved_sha:
@@ -92,12 +94,12 @@ class Intake:
             since = self._sightings.since(found, turn.now)
             if turn.due(since + self._settings.quiet_seconds):
                 turn.judged.add((found.path, found.sha))
-                self._take_one(found, row, turn, lost=lost)
-        all_seen = all(
-            (f.path, f.sha) in turn.judged for f in turn.approved if f.kind != "question"
-        )
+                with turn.one_card(found.path):
+                    self._take_one(found, row, turn, lost=lost)
+        all_seen = all((f.path, f.sha) in turn.judged for f in turn.approved if not f.is_question)
         if lost and all_seen and self._journal.rows():
-            self._journal.set_meta(_READMITTED, "yes")
+            self._journal.set_meta(LOOK_FIRST, self._clock().isoformat())
+            self._journal.set_meta(READMITTED, "yes")
         self._notice_withdrawals(turn)
 
     def _take_one(self, found: Found, row: Row | None, turn: Round, *, lost: bool) -> None:
@@ -128,7 +130,7 @@ class Intake:
         except NoteError as e:
             self.refuse(found, str(e), turn)
             return
-        if lost and found.note.get("status") != "sent":
+        if lost and found.note.get("status") not in DONE_WORDS:
             self._readmit(found, card, turn)
             return
         where = zone_path(Folder.PENDING, card.zone, card.id)
@@ -147,7 +149,7 @@ class Intake:
             self.refuse(found, f"it needs a new move, and `{target}` exists. Delete one", turn)
             return
         moved = look_at(self._vault, target)
-        if moved and self._reviewer.adopt(moved, _LOST):
+        if moved and self._reviewer.adopt(moved, f"{_LOST} {effect_of(card.action.NAME).look}"):
             written = look_at(self._vault, target)
             reason = f"{card.id} needs a new move: the journal of this laptop is new"
             if written:

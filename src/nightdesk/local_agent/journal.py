@@ -358,6 +358,18 @@ class Journal:
         found = self._read(f"SELECT * FROM events {where} ORDER BY seq", values)  # noqa: S608
         return [{**dict(r), "detail": json.loads(r["detail"])} for r in found]
 
+    def head(self) -> tuple[int, str]:
+        """How many events there are, and the hash of the last one."""
+        found = self._read("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")
+        return (found[0]["seq"], found[0]["hash"]) if found else (0, _GENESIS)
+
+    def hash_at(self, seq: int) -> str:
+        """The hash of one event; "" where there is none of this number."""
+        if seq == 0:
+            return _GENESIS
+        found = self._read("SELECT hash FROM events WHERE seq=?", (seq,))
+        return str(found[0]["hash"]) if found else ""
+
     def verify_chain(self) -> int:
         """Recompute every event's hash and compare each action with its last event.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.audit import append_entry
+from nightdesk.local_agent.effects import DONE_WORDS, effect_of
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import OPEN, Event
@@ -41,19 +42,20 @@ class Projection:
         self._clock = clock
         self._crash = crash
 
-    def sent(self, row: Row) -> bool:
+    def done(self, row: Row) -> bool:
         """Show a CONFIRMED action: log, card and task to Done/; then it is DONE.
 
         Returns:
             False if a person was editing one of the notes; the next pass goes on.
         """
-        if not self.log(row, "sent", sent_lines(row)):
+        word = effect_of(row.action).done
+        if not self.log(row, word, done_lines(row)):
             return False
         self._crash("K10")
-        if not self._card_to_done(row, "sent", sent_lines(row)):
+        if not self._card_to_done(row, word, done_lines(row)):
             return False
         self._crash("K11")
-        if not self.finish_task(row, "done", f"[[{row.id}]]: sent {stamp(row.updated)}"):
+        if not self.finish_task(row, "done", f"[[{row.id}]]: {word} {stamp(row.updated)}"):
             return False
         self._crash("K12")
         self._journal.change(row, Event.FINISH, self._clock(), path=done_path(row.id, row.updated))
@@ -148,7 +150,7 @@ class Projection:
             return self._card_from_copy(row, status, lines)
         if found.note.get("status") != status:
             base = found
-            if status == "sent" and found.sha != row.approved_sha:
+            if status in DONE_WORDS and found.sha != row.approved_sha:
                 # Edited after it was taken: Done/ shows what was sent, the edit is kept beside.
                 kept = done_path(row.id, row.updated)
                 kept = conflict_name(kept, found.data)
@@ -210,22 +212,28 @@ class Projection:
         return files.move(self._vault / path, self._vault / target)
 
 
-def sent_lines(row: Row) -> list[str]:
+def done_lines(row: Row) -> list[str]:
     """What happened, for the Done note and the log; a line each."""
-    result = row.result
-    lines = [f"Sent: {result.get('at') or stamp(row.updated)}"]
+    effect, result = effect_of(row.action), row.result
+    begun = result.get("at")
+    lines = [f"{effect.done.capitalize()}: {begun or stamp(row.updated)}"]
     if result.get("by") == "person":
         lines = [f"You said on {stamp(row.updated)} that it went out."]
+    elif where := result.get("found"):
+        lines = [f"Begun: {begun}, without a clear answer"] if begun else []
+        lines.append(f"Found on {result.get('found_at')} in {one_line(where)}: it went out")
     if to := result.get("to"):
         lines.append("To: " + ", ".join(f"`{address}`" for address in to))
     for address, why in (result.get("refused") or {}).items():
         lines.append(f"Not delivered to `{address}`: {one_line(why)}")
-    lines.append(f"Message-ID: `{row.message_id}`")
+    if row.message_id:
+        lines.append(f"{effect.key_name}: `{row.message_id}`")
     if answer := result.get("response"):
         lines.append(f"The server said: `{one_line(answer)}`")
     if row.approved_at:
         lines.append(f"Approved: {stamp(row.approved_at)}, by a move to Approved/ in this vault")
-    lines.append(f"Digest: `{row.digest}`")
+    if row.digest:
+        lines.append(f"Digest: `{row.digest}`")
     return lines
 
 

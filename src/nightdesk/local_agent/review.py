@@ -6,7 +6,6 @@ card is written anew from the parsed values with warnings on top (docs/design.md
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -15,7 +14,7 @@ from pathlib import Path
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.checks import warnings_for
-from nightdesk.local_agent.found import Found, find_done, find_task, look
+from nightdesk.local_agent.found import QUESTION_ID, Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import Event, State
 from nightdesk.policy import LOCAL_ONLY_ZONES
@@ -32,7 +31,6 @@ from nightdesk.vault.layout import Folder, Place, place_of
 from nightdesk.vault.unchanged import replace_unchanged
 
 MAX_ORIGINAL_CHARACTERS = 40_000
-_QUESTION_ID = re.compile(r"-question(-\d+)?$")
 
 
 def no_crash(point: str) -> None:
@@ -117,7 +115,7 @@ class Reviewer:
         adopted = []
         pending = look(self._vault, Folder.PENDING)
         for found in pending:
-            if found.kind == "question":
+            if found.is_question:
                 continue
             row = self._journal.get(found.id)
             if row is None:
@@ -178,7 +176,7 @@ class Reviewer:
             fault = f"the card's zone is {card.zone}, but it lies in the folder {place.group}"
         elif from_hub and card.zone in LOCAL_ONLY_ZONES:
             fault = f"cards of the zone {card.zone} are made on this laptop only"
-        elif _QUESTION_ID.search(card.id):
+        elif QUESTION_ID.search(card.id):
             fault = "ids that end in -question are kept for Nightdesk's own questions"
         if fault:
             raise NoteError(fault, remedy="It was not taken; draft it again", where=place.path)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
+from nightdesk.errors import NightdeskError
 from nightdesk.local_agent.found import Found, look
 from nightdesk.vault.layout import Folder
+
+log = structlog.get_logger()
+
+RETRY_SECONDS = 5.0
+"""After how long a step is tried again that could not be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class PassReport:
         notices: what a person should hear, a sentence each.
         waiting_until: seconds from now after which to look again; None: nothing waits.
         stopped: the emergency stop lies in the vault, and something waits for its removal.
+        held: id or path -> why it does not go on for now, and what to do; shown while it is so.
     """
 
     acted: tuple[str, ...] = ()
@@ -32,6 +42,7 @@ class PassReport:
     notices: tuple[str, ...] = ()
     waiting_until: float | None = None
     stopped: bool = False
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sightings:
@@ -76,6 +87,7 @@ class Round:
     notices: list[str] = field(default_factory=list)
     deadlines: list[float] = field(default_factory=list)
     stopped: bool = False
+    held: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, vault: Path, now: float, moment: datetime) -> Round:
@@ -98,6 +110,24 @@ class Round:
         self.deadlines.append(moment)
         return False
 
+    @contextmanager
+    def one_card(self, name: str) -> Iterator[None]:
+        """Let what goes wrong with one card be told, and the others go on.
+
+        Args:
+            name: the card's id, or its note's path.
+        """
+        try:
+            yield
+        except Exception as e:  # whatever it is, it is this card's alone; the journal decides
+            if isinstance(e, NightdeskError | OSError):
+                log.warning("a card could not be worked on", card=name, why=str(e))
+            else:
+                log.exception("a card could not be worked on", card=name)
+            why = f"it could not be worked on ({e or type(e).__name__}); it is tried again"
+            self.held[name] = why
+            self.deadlines.append(self.now + RETRY_SECONDS)
+
     def report(self) -> PassReport:
         """The result, for the caller."""
         return PassReport(
@@ -108,4 +138,5 @@ class Round:
             notices=tuple(self.notices),
             waiting_until=max(0.0, min(self.deadlines) - self.now) if self.deadlines else None,
             stopped=self.stopped,
+            held=dict(self.held),
         )

@@ -1,14 +1,22 @@
-"""How the executor's one call leaves: through the laptop's own MCP server, with a receipt."""
+"""How the executor's one call leaves: through the laptop's own MCP server, with a receipt.
+
+Looking for an effect goes the same way without one, to tools that only read.
+"""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+from nightdesk.errors import NotSent
+from nightdesk.local_agent.effects import EFFECTS
 from nightdesk.mcp_servers.client import ServerProcess
 from nightdesk.mcp_servers.receipts import Receipts
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import passed_environment
+
+_LOOK_SECONDS = 30.0
+"""A mailbox that cannot be looked through in so many seconds counts as one that cannot be read."""
 
 
 class Sender:
@@ -54,6 +62,22 @@ class Sender:
         fates: dict[str, dict[str, str]] = result.get("recipients") or {}
         refused = {a: f["detail"] for a, f in fates.items() if f["outcome"] == "refused"}
         return {**result, "refused": refused}
+
+    def ask(self, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Ask a tool that looks for an effect; it changes nothing, so every failure is the same.
+
+        Args:
+            tool: "server/tool", the probe of an effect.
+            arguments: the effect's key.
+
+        Raises:
+            NotSent: it could not be asked, or could not look; the text says why.
+            OutcomeUnknown: it did not answer in time.
+        """
+        if tool not in {effect.probe for effect in EFFECTS.values()}:
+            raise NotSent(f"{tool} is no tool that only looks", remedy="Nothing was called")
+        server, _, name = tool.partition("/")
+        return self._servers[server].call(name, arguments, timeout=_LOOK_SECONDS)
 
     def close(self) -> None:
         """Stop the servers; no process stays behind."""

@@ -41,6 +41,7 @@ def init(
     user: str,
     smtp: str | None,
     smtp_user: str,
+    sent_maildir: Path | None,
     clouds: list[Path],
     devices: list[Path],
     unattended: bool,
@@ -79,6 +80,7 @@ def init(
                 "name": user,
                 "smtp": "" if smtp == "none" else smtp,
                 "smtp_user": smtp_user,
+                "sent_maildir": sent_maildir.absolute() if sent_maildir else None,
             },
         }
         settings = config.parse(check_values(path, values), str(path))
@@ -94,7 +96,11 @@ def init(
         write_config(path, values, "Nightdesk, laptop half. Credentials never stand here.")
     else:
         given = {"--vault": vault, "--hub": hub, "--address": address, "--smtp": smtp}
-        given |= {"--hub-user": hub_user, "--hub-ca-file": hub_ca_file}
+        given |= {
+            "--sent-maildir": sent_maildir,
+            "--hub-user": hub_user,
+            "--hub-ca-file": hub_ca_file,
+        }
         say_ignored(path, {**given, "--user": user, "--smtp-user": smtp_user})
     trust(path, "cloud", clouds)
     trust(path, "devices", devices)

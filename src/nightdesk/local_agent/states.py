@@ -1,7 +1,8 @@
 """The life of one approval as a table: state and event in, next state out, no I/O.
 
-The picture is in docs/design.md, section 6; the journal stores the state,
-the folders of the vault only show it.
+The picture is in docs/design.md, section 6; the journal stores the state, the folders of the
+vault only show it. What the table promises: INTENT, which stands before the one call, is never
+reached a second time without a person's approval in between.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ class Event(StrEnum):
     RELEASE = "release"  # it stopped before anything was called
     INTEND = "intend"  # written down before the one call
     CONFIRM = "confirm"  # it went out
+    FOUND = "found"  # it had gone out already: nothing more is called
     FAIL = "fail"  # certain that nothing went out
     DOUBT = "doubt"  # nobody can know from here
     ASK = "ask"  # the person is asked
-    REFUSE = "refuse"  # preflight said no, nothing was called
+    REFUSE = "refuse"  # it may not run as it lies there, nothing was called
     RETURN = "return"  # the card lies before the person again
     REJECT = "reject"
     EXPIRE = "expire"
@@ -67,18 +69,25 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.CARDED, Event.REJECT): State.REJECTED,
     (State.CARDED, Event.EXPIRE): State.EXPIRED,
     (State.CARDED, Event.SUPERSEDE): State.SUPERSEDED,
+    (State.CARDED, Event.REFUSE): State.REFUSED,
+    (State.CARDED, Event.FOUND): State.CONFIRMED,
     (State.APPROVED, Event.EDIT): State.APPROVED,
     (State.APPROVED, Event.WITHDRAW): State.CARDED,
     (State.APPROVED, Event.EXPIRE): State.EXPIRED,
     (State.APPROVED, Event.REFUSE): State.REFUSED,
+    (State.APPROVED, Event.FOUND): State.CONFIRMED,
     (State.APPROVED, Event.CLAIM): State.CLAIMED,
     (State.CLAIMED, Event.RELEASE): State.APPROVED,
     (State.CLAIMED, Event.REFUSE): State.REFUSED,
+    (State.CLAIMED, Event.FOUND): State.CONFIRMED,
     (State.CLAIMED, Event.INTEND): State.INTENT,
     (State.INTENT, Event.CONFIRM): State.CONFIRMED,
     (State.INTENT, Event.FAIL): State.FAILED_SAFE,
     (State.INTENT, Event.DOUBT): State.IN_DOUBT,
+    (State.IN_DOUBT, Event.FOUND): State.CONFIRMED,
+    (State.IN_DOUBT, Event.FAIL): State.FAILED_SAFE,
     (State.IN_DOUBT, Event.ASK): State.HUMAN_DECIDES,
+    (State.HUMAN_DECIDES, Event.FOUND): State.CONFIRMED,
     (State.HUMAN_DECIDES, Event.CONFIRM): State.CONFIRMED,
     (State.HUMAN_DECIDES, Event.FAIL): State.FAILED_SAFE,
     (State.FAILED_SAFE, Event.RETURN): State.CARDED,

@@ -69,7 +69,7 @@ def gather(
         waiting=waiting,
         approved=[
             f"{_link(row.id)} – {_state_of(row)}"
-            for row in journal.rows({State.APPROVED, State.CLAIMED, State.INTENT})
+            for row in journal.rows({State.APPROVED, State.CLAIMED, State.INTENT, State.IN_DOUBT})
         ],
         in_progress=list(_tasks(vault, Folder.IN_PROGRESS, broken)),
         unclaimed=list(_tasks(vault, Folder.NEEDS_ACTION, broken)),
@@ -144,6 +144,8 @@ def _tasks(vault: Path, folder: Folder, broken: list[Attention]) -> Iterator[str
 
 
 def _state_of(row: Row) -> str:
+    if row.state is State.IN_DOUBT:
+        return "begun, no clear answer; Nightdesk is looking whether it happened"
     return "about to run" if row.state is State.APPROVED else "running"
 
 

@@ -343,6 +343,11 @@ class Engine:
         with self._one_at_a_time:
             return self._cycle.hub.heartbeat(agent)
 
+    def reached(self) -> bool:
+        """Whether the hub has answered a fetch since `open`."""
+        with self._one_at_a_time:
+            return self._cycle.hub.reached
+
     def agents(self) -> list[str]:
         """Everybody who ever gave a sign of life, by name."""
         with self._one_at_a_time:

@@ -59,6 +59,8 @@ class Hub:
         self._beats: dict[str, tuple[str, float]] = {}
         self._in_touch = 0.0
         self._fetched_at: float | None = None
+        self.reached = False
+        """Whether it has answered a fetch since this agent started."""
 
     def fetch(self) -> str | None:
         """Fetch into quarantine.
@@ -81,6 +83,7 @@ class Hub:
             # A heartbeat that is called like another one's folder must not stop the notes.
             git.update_refs(*((ref, "") for ref in git.refs(_BEATS)))
             found = git.fetch(wanted)
+        self.reached = True
         if found:
             now = self._fetched_at = monotonic()
             self._in_touch += min(now - before, _LONGEST_STEP) if before is not None else 0.0

@@ -28,6 +28,7 @@ class EmailContext:
     name: str = ""
     aliases: tuple[str, ...] = ()
     maildir: Path | None = None
+    sent_maildir: Path | None = None
     smtp: str = ""
     smtp_user: str = ""
     smtp_password: Callable[[], str | None] | str = field(default="", repr=False)
@@ -51,6 +52,7 @@ def context_for(settings: Settings, state: Path) -> EmailContext:
         name=email.name,
         aliases=tuple(email.aliases),
         maildir=email.maildir,
+        sent_maildir=email.sent_maildir,
         smtp=email.smtp,
         smtp_user=email.smtp_user,
         smtp_password=lambda: credential("smtp_password"),

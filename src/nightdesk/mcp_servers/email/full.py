@@ -1,4 +1,4 @@
-"""The e-mail server's full set, for the laptop: the draft set and `send_email`.
+"""The e-mail server's full set, for the laptop: the draft set, `find_sent` and `send_email`.
 
 `send_email` refuses without a receipt of the executor, uses each receipt once, and tells of
 every recipient what became of the mail.
@@ -26,6 +26,7 @@ from nightdesk.connectors.email.smtp import Refused, SmtpServer, SubmissionUnkno
 from nightdesk.errors import ConfigError, NightdeskError, NotSent
 from nightdesk.mcp_servers.email import draft
 from nightdesk.mcp_servers.email.context import EmailContext
+from nightdesk.mcp_servers.email.sent import add_sent_tool
 from nightdesk.mcp_servers.receipts import Receipts, arguments_digest
 from nightdesk.mcp_servers.stdio import nothing_done
 from nightdesk.vault.files import read_regular
@@ -57,8 +58,9 @@ class SendReport(BaseModel):
 
 
 def make_server(context: EmailContext) -> MCPServer:
-    """Make the server with `draft_email`, `search_emails` and `send_email`."""
+    """Make the server with `draft_email`, `search_emails`, `find_sent` and `send_email`."""
     server = draft.make_server(context)
+    add_sent_tool(server, context)
     receipts = Receipts(context.state)
 
     @server.tool(
