@@ -503,7 +503,7 @@ def test_partly_refused_names_who_did_not_get_it(laptop: Laptop) -> None:
     }
     laptop.approve()
     assert laptop.state_of() == "DONE"
-    assert "Not delivered to `bob@example.com`: 550 'no' such user" in laptop.read(DONE)
+    assert "Not delivered to `bob@example.com`: `550 'no' such user`" in laptop.read(DONE)
 
 
 _UNKNOWN: list[Any] = [

@@ -24,7 +24,7 @@ from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.preflight import Preflight
-from nightdesk.local_agent.projection import Projection, one_line
+from nightdesk.local_agent.projection import Projection, attempt_lines, one_line
 from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import PassReport, Round, Sightings
@@ -272,11 +272,13 @@ class Executor:
                 done = False
             if done is False:
                 turn.deadlines.append(turn.now + _RETRY_SECONDS)
+        if not self._projection.write_log():
+            turn.deadlines.append(turn.now + _RETRY_SECONDS)
         self._answers.settle(turn)
 
     def _failed(self, row: Row) -> bool:
-        logged = self._projection.log(row, "not sent", [f"Why: {one_line(row.reason)}"])
-        return logged and self._projection.returned(row)
+        self._projection.log(row, "not sent", attempt_lines(row))
+        return self._projection.returned(row)
 
     def _ask(self, row: Row, turn: Round) -> None:
         if row.state is State.IN_DOUBT:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.audit import append_entry
+from nightdesk.local_agent.audit import AuditLog
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import OPEN, Event
@@ -40,6 +40,7 @@ class Projection:
         self._vault = vault
         self._clock = clock
         self._crash = crash
+        self._audit = AuditLog(journal, vault, clock)
 
     def sent(self, row: Row) -> bool:
         """Show a CONFIRMED action: log, card and task to Done/; then it is DONE.
@@ -47,8 +48,7 @@ class Projection:
         Returns:
             False if a person was editing one of the notes; the next pass goes on.
         """
-        if not self.log(row, "sent", sent_lines(row)):
-            return False
+        self.log(row, "sent", sent_lines(row))
         self._crash("K10")
         if not self._card_to_done(row, "sent", sent_lines(row)):
             return False
@@ -107,13 +107,15 @@ class Projection:
         self._journal.change(row, Event.RETURN, self._clock(), path=target)
         return True
 
-    def log(self, row: Row, word: str, lines: Sequence[str]) -> bool:
-        """Append one entry to the day's log; cards of local-only zones are named by id alone."""
+    def log(self, row: Row, word: str, lines: Sequence[str]) -> None:
+        """Put one effect into the day's log; cards of local-only zones are named by id alone."""
         private = row.zone in LOCAL_ONLY_ZONES
-        shown = [f"Card: [[{row.id}]]"] if private else [f"Card: [[{row.id}]]", *lines]
-        key = f"{row.id} #{row.attempt} {word}"
-        title = f"{row.action} – {word}"
-        return append_entry(self._vault, row.updated, key, title, shown)
+        card = f"Card: [[{row.id}]]"
+        self._audit.record(row, word, [card] if private else [card, *lines])
+
+    def write_log(self) -> bool:
+        """Write what the log still lacks, see `AuditLog.write`."""
+        return self._audit.write()
 
     def retire(self, path: str, note_id: str, status: str, lines: Sequence[str]) -> bool:
         """Write what happened into a note, then move it to Done/."""
@@ -219,14 +221,29 @@ def sent_lines(row: Row) -> list[str]:
     if to := result.get("to"):
         lines.append("To: " + ", ".join(f"`{address}`" for address in to))
     for address, why in (result.get("refused") or {}).items():
-        lines.append(f"Not delivered to `{address}`: {one_line(why)}")
+        lines.append(f"Not delivered to `{one_line(address)}`: `{one_line(why)}`")
     lines.append(f"Message-ID: `{row.message_id}`")
     if answer := result.get("response"):
         lines.append(f"The server said: `{one_line(answer)}`")
+    return [*lines, *approval_lines(row)]
+
+
+def attempt_lines(row: Row) -> list[str]:
+    """What is known of an attempt that sent nothing, or may have, for the log; a line each."""
+    lines = [f"Why: `{one_line(row.reason)}`"]
+    if to := row.result.get("to"):
+        lines.append("To: " + ", ".join(f"`{address}`" for address in to))
+    return [*lines, f"Message-ID: `{row.message_id}`", *approval_lines(row)]
+
+
+def approval_lines(row: Row) -> list[str]:
+    """Who approved what, when, and by which move; a line each."""
+    lines = []
     if row.approved_at:
-        lines.append(f"Approved: {stamp(row.approved_at)}, by a move to Approved/ in this vault")
-    lines.append(f"Digest: `{row.digest}`")
-    return lines
+        where = f"to `{row.path}`" if place_of(row.path).folder is Folder.APPROVED else ""
+        move = f"moving it {where}".strip() if where else "a move to Approved/"
+        lines.append(f"Approved: {stamp(row.approved_at)}, by you, {move}")
+    return [*lines, f"Digest: `{row.digest}`"]
 
 
 def one_line(text: object) -> str:

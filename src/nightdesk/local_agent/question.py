@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nightdesk.local_agent.found import Found
 from nightdesk.local_agent.journal import Journal, Row
-from nightdesk.local_agent.projection import Projection, one_line
+from nightdesk.local_agent.projection import Projection, attempt_lines, one_line
 from nightdesk.local_agent.round import Round, Sightings
 from nightdesk.local_agent.states import Event, State
 from nightdesk.vault import files
@@ -52,8 +52,7 @@ class Questions:
             with suppress(FileExistsError):  # appeared since the look; the next pass reads it
                 files.create(self._vault / path, question_note(row))
         if row.state is State.IN_DOUBT:
-            if not self._projection.log(row, "in doubt", [f"Why: {one_line(row.reason)}"]):
-                return row
+            self._projection.log(row, "in doubt", attempt_lines(row))
             row = self._journal.change(
                 row, Event.ASK, self._clock(), detail="the person is asked", reason=row.reason
             )
