@@ -23,13 +23,12 @@ from nightdesk.errors import NightdeskError, NotSent
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
-from nightdesk.local_agent.preflight import Preflight
+from nightdesk.local_agent.preflight import Flight, Preflight
 from nightdesk.local_agent.projection import Projection, attempt_lines, one_line
 from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.actions import Action
 from nightdesk.vault.documents import stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
 
@@ -209,12 +208,13 @@ class Executor:
             return
         row = self._journal.change(row, Event.CLAIM, now)
         self._crash("K6")
-        self._call(row, flight.card.action, turn)
+        self._call(row, flight, turn)
 
-    def _call(self, row: Row, action: Action, turn: Round) -> None:
+    def _call(self, row: Row, flight: Flight, turn: Round) -> None:
         domain = self._settings.email.address.rpartition("@")[2]
         message_id = message_id_for(row.id, row.digest, domain)
-        fields = action.model_dump(mode="json")
+        action = flight.card.action
+        fields = action.arguments(flight.files)
         recipients = [*fields.get("to", []), *fields.get("cc", [])]
         begun = self._clock()
         row = self._journal.change(

@@ -7,17 +7,19 @@ point. Nothing here decides anything; nothing a person wrote is overwritten.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from nightdesk.errors import NoteError
+from nightdesk.local_agent.attachments import Attachments, file_lines, with_lines
 from nightdesk.local_agent.audit import AuditLog
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import OPEN, Event
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
-from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, stamp
+from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, read_card, stamp
 from nightdesk.vault.layout import Folder, conflict_name, done_path, place_of, zone_path
 from nightdesk.vault.notes import Value, parse_note, render_note
 from nightdesk.vault.unchanged import replace_unchanged
@@ -41,6 +43,7 @@ class Projection:
         self._clock = clock
         self._crash = crash
         self._audit = AuditLog(journal, vault, clock)
+        self._attachments = Attachments(journal, vault)
 
     def sent(self, row: Row) -> bool:
         """Show a CONFIRMED action: log, card and task to Done/; then it is DONE.
@@ -90,9 +93,9 @@ class Projection:
         target = zone_path(Folder.PENDING, row.zone, row.id)
         found = self._find(row)
         if found is None:
-            files.create(self._vault / target, _with_failure(self._approved(row), row.reason))
+            files.create(self._vault / target, self._with_failure(self._approved(row), row.reason))
         else:
-            data = _with_failure(found.data, row.reason)
+            data = self._with_failure(found.data, row.reason)
             path = self._vault / found.path
             if data != found.data and not replace_unchanged(path, found.data, data):
                 return False
@@ -128,6 +131,23 @@ class Projection:
         return self._to_done(path, note_id, self._clock())
 
     # --- inside ----------------------------------------------------------------------------
+
+    def _with_failure(self, data: bytes, reason: str) -> bytes:
+        try:
+            note = parse_note(data)
+        except NoteError:
+            return data
+        lines = note.body.splitlines(keepends=True)
+        heads = [n for n, line in enumerate(lines) if line.strip() == DRAFT_HEADING.encode()]
+        end = heads[0] if heads else 0
+        above = [line for line in lines[:end] if not line.startswith(_FAILURE)]
+        with suppress(NoteError):  # what it says about its files is what is there now
+            above = with_lines(above, self._attachments.lines(read_card(data, "").action))
+        kept = above + lines[end:]
+        failure = _FAILURE + one_line(reason).encode() + b"\n"
+        gap = b"" if kept and kept[0].startswith(b"\n") else b"\n"
+        head = data[: len(data) - len(note.body)]
+        return head + failure + gap + b"".join(kept)
 
     def _find(self, row: Row) -> Found | None:
         at_place = look_at(self._vault, row.path)
@@ -243,7 +263,7 @@ def approval_lines(row: Row) -> list[str]:
         where = f"to `{row.path}`" if place_of(row.path).folder is Folder.APPROVED else ""
         move = f"moving it {where}".strip() if where else "a move to Approved/"
         lines.append(f"Approved: {stamp(row.approved_at)}, by you, {move}")
-    return [*lines, f"Digest: `{row.digest}`"]
+    return [*lines, *file_lines(row), f"Digest: `{row.digest}`"]
 
 
 def one_line(text: object) -> str:
@@ -273,18 +293,3 @@ def _with_outcome(found: Found, status: str, lines: Sequence[str]) -> bytes:
     gap = b"\n" if body.endswith(b"\n") or not body else b"\n\n"
     properties: dict[str, Value | None] = {**found.note.properties, "status": status}
     return render_note(properties, body + gap + text)
-
-
-def _with_failure(data: bytes, reason: str) -> bytes:
-    try:
-        note = parse_note(data)
-    except NoteError:
-        return data
-    lines = note.body.splitlines(keepends=True)
-    heads = [n for n, line in enumerate(lines) if line.strip() == DRAFT_HEADING.encode()]
-    end = heads[0] if heads else 0
-    kept = [line for line in lines[:end] if not line.startswith(_FAILURE)] + lines[end:]
-    failure = _FAILURE + one_line(reason).encode() + b"\n"
-    gap = b"" if kept and kept[0].startswith(b"\n") else b"\n"
-    head = data[: len(data) - len(note.body)]
-    return head + failure + gap + b"".join(kept)
