@@ -23,7 +23,10 @@ from mcp.client.stdio import stdio_client
 from mcp_types import CallToolResult, TextContent, Tool
 
 from nightdesk.local_agent.demo_mail import MailServer
+from nightdesk.local_agent.sending import Sender
 from nightdesk.mcp_servers.receipts import Receipts
+from nightdesk.policy import Role
+from nightdesk.runtime.command import open_desk
 
 SERVERS = ["email"]
 """Every server that `agent-local mcp` knows; `test_no_server_is_forgotten` holds it complete."""
@@ -226,13 +229,25 @@ def test_a_receipt_opens_once_also_after_a_restart(desk: Desk) -> None:
     on_every_full_tool(desk, again)
 
 
+def test_a_call_that_did_nothing_leaves_no_receipt_that_opens(desk: Desk) -> None:
+    sender = Sender(open_desk(Role.LOCAL, desk.config("local")))
+    try:
+        bad = {**GOOD["send_email"], "subject": "a\nBcc: eve@example.com"}
+        assert sender("email/send_email", bad, "card-1")["outcome"] == "not_sent"
+    finally:
+        sender.close()
+    assert ledger(desk) == []
+    (spent,) = (desk.state("local") / "receipts-used").iterdir()
+    assert spent.name[0].isdigit()
+
+
 def test_of_two_clients_at_once_one_is_let_through(desk: Desk) -> None:
     receipts = Receipts(desk.state("local"))
 
     async def race() -> None:
         async with client(desk) as one, client(desk) as other:
             tools = [t for t in (await one.list_tools()).tools if is_full(t) and t.name in GOOD]
-            for number, tool in enumerate(tools * 10):
+            for number, tool in enumerate(tools * 5):
                 good = {**arguments_for(tool), "message_id": f"<nd.{number}@example.com>"}
                 call = {**good, "receipt": receipts.issue(f"card-{number}", tool.name, good)}
                 before = len(ledger(desk))

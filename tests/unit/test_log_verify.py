@@ -386,6 +386,17 @@ def test_a_changed_journal_is_found_too(laptop: Laptop) -> None:
     assert "chain is broken" in str(error)
 
 
+def test_a_journal_cut_short_is_found_by_the_log(laptop: Laptop) -> None:
+    with sqlite3.connect(laptop.journal.path) as db:
+        db.execute("DELETE FROM events WHERE id=?", (CARDS[2],))
+        db.execute("DELETE FROM actions WHERE id=?", (CARDS[2],))
+    db.close()
+    assert laptop.journal.verify_chain() > 0  # it fits together
+    (fault,) = check(laptop).faults
+    assert fault.what == "this entry was not written by this laptop"
+    assert CARDS[2] in fault.now
+
+
 def test_canonical_lines_keep_what_is_said() -> None:
     for same in ("[[a/b/c|c]]", "[[c.md]]", "[c](a/c.md)", "[c](<a b/c.md>)", "[[c]]  "):
         assert canonical(same) == "[[c]]"

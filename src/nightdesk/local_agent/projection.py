@@ -60,6 +60,7 @@ class Projection:
             return False
         self._crash("K12")
         self._journal.change(row, Event.FINISH, self._clock(), path=done_path(row.id, row.updated))
+        self._attachments.forget()
         return True
 
     def closed(self, row: Row, status: str, lines: Sequence[str], feedback: str = "") -> bool:
