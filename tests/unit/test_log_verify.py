@@ -190,6 +190,28 @@ def test_every_change_is_found(laptop: Laptop, name: str) -> None:
     assert len(faults) <= (3 if "is missing" in what or "is hidden" in what else 1), faults
 
 
+def test_every_line_of_every_entry_counts(laptop: Laptop) -> None:
+    path, lines = laptop.vault / LOG, laptop.read(LOG).split("\n")
+    tried = 0
+    for n, line in enumerate(lines):
+        if n == 0 or not line:
+            continue
+        for changed in ([], [line + "x"], [line[:-1]], [line, line], ["x", line], ["", line[2:]]):
+            path.write_text("\n".join([*lines[:n], *changed, *lines[n + 1 :]]), "utf-8")
+            if changed == ["x", line] and line.startswith("## "):
+                assert check(laptop).notes  # a line of one's own above a heading
+            else:
+                assert check(laptop).faults, (n, changed)
+            tried += 1
+    assert tried > 100
+    whole = "\n".join(lines).encode()
+    for size in range(len(whole.rstrip()) - 1, 0, -11):
+        path.write_bytes(whole[:size])
+        assert check(laptop).faults, size
+    path.write_bytes(whole)
+    assert check(laptop).faults == []
+
+
 def test_a_fault_names_the_line_and_what_was_there(laptop: Laptop) -> None:
     rewrite(laptop, lambda t: t.replace("ada@example.com", "eve@example.com", 1))
     (fault,) = check(laptop).faults
@@ -275,6 +297,9 @@ def test_files_that_are_gone_moved_linked_or_of_tomorrow(laptop: Laptop) -> None
     assert len([f for f in found if "no day's log" in f]) == 1
     assert all(not f.startswith(LOG) for f in found)
     os.rename(laptop.vault / "Logs", laptop.vault / "Other")
+    (laptop.vault / "Logs").write_text("a file")
+    assert any("cannot be read as a folder" in found for found in whats(laptop))
+    (laptop.vault / "Logs").unlink()
     (laptop.vault / "Logs").symlink_to(laptop.vault / "Other")
     assert f"{'Logs'}:0 a link stands in place of the folder" in whats(laptop)
 
@@ -362,8 +387,9 @@ def test_the_commands(laptop: Laptop) -> None:
     assert _run("log", "--day", "2026-11-22", *config)[1] == "Nothing was done on 2026-11-22.\n"
     assert CARDS[0] in _run("log", "--day", "2026-11-23", *config)[1]
     assert _run("log", "--day", "yesterday", *config)[0] != 0
-    code, said, _ = _run("log", "verify", *config)
-    assert (code, said[:12]) == (0, "ok    3 entr")
+    for words in (("log", "verify", *config), ("log", *config, "verify")):
+        code, said, _ = _run(*words)
+        assert (code, said[:12]) == (0, "ok    3 entr")
     rewrite(laptop, lambda t: t.replace("ada@example.com", "eve@example.com", 1))
     code, said, error = _run("log", "verify", *config)
     assert getattr(error, "exit_code", None) == 5

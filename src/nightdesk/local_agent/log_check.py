@@ -77,6 +77,9 @@ def _files(vault: Path, report: Report) -> Iterator[tuple[str, str]]:
             found = sorted(os.scandir(vault / folder), key=lambda e: e.name)
         except FileNotFoundError:
             continue
+        except OSError as e:
+            report.faults.append(Fault(folder, 0, f"it cannot be read as a folder ({e.strerror})"))
+            continue
         for item in found:
             path = f"{folder}/{item.name}"
             if item.name.startswith("."):

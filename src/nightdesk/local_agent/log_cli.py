@@ -27,6 +27,7 @@ def show(
 ) -> None:
     """Show what was done, oldest first, by the journal."""
     if context.invoked_subcommand:
+        context.obj = config
         return
     if day:
         _check_day(day)
@@ -56,9 +57,11 @@ def show(
 
 
 @app.command()
-def verify(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def verify(
+    context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
     """Find every changed, removed, moved, inserted or forged entry; exit code 5 if there is one."""
-    desk = open_desk(Role.LOCAL, config)
+    desk = open_desk(Role.LOCAL, config or context.obj)
     with _journal(desk) as journal:
         report = log_check.verify(desk.vault, journal, datetime.now(UTC))
     if as_json:

@@ -126,10 +126,13 @@ class Attachment:
 
     def read(self) -> bytes:
         """Its bytes, from one moment in which nobody was writing it."""
-        for _ in range(_ATTEMPTS):
-            before, data = self.mark, self._bytes()
-            if self._bytes() == data and self.mark == before and len(data) == before[1]:
-                return data
+        try:
+            for _ in range(_ATTEMPTS):
+                before, data = self.mark, self._bytes()
+                if self._bytes() == data and self.mark == before and len(data) == before[1]:
+                    return data
+        except OSError as e:
+            raise self._fault(f"cannot be read ({e.strerror})") from e
         raise self._fault("is being written at this moment")
 
     def _bytes(self) -> bytes:
