@@ -41,7 +41,7 @@ GOOD: dict[str, dict[str, Any]] = {
 }
 """Arguments with which a tool really acts; others are called with what their schema allows."""
 
-REFUSED = ("Nothing was done: ", "Approved/", "call the tool that drafts")
+REFUSED = ("Nothing was done: ", "Approved/", "call draft_")
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def receipts(tmp_path: Path, clock: Clock) -> Receipts:
 def refused(receipts: Receipts, receipt: str, **other: Any) -> str:
     with pytest.raises(PolicyDenied) as e:
         receipts.redeem(receipt, other.get("tool", "send_email"), other.get("arguments", ARGUMENTS))
-    assert "call the tool that drafts" in e.value.remedy
+    assert "call draft_" in e.value.remedy
     return str(e.value)
 
 

@@ -33,7 +33,7 @@ _KEPT_SECONDS = 7 * 24 * 3600
 
 _ASK = (
     "Only Nightdesk's executor makes receipts, each for one call, after the person has moved the "
-    "approval card to Approved/; call the tool that drafts (draft_…) and let the person decide"
+    "approval card to Approved/; call draft_… instead and let the person decide"
 )
 _SPENT_BEFORE = "spent-before"
 """Holds the moment up to which used receipts were forgotten: none of that time counts again,
