@@ -8,6 +8,7 @@ import pytest
 from twovaults import Desk
 
 from nightdesk.sync.process import run
+from nightdesk.sync.secrets import Guard
 
 
 @pytest.mark.parametrize("mode", ["120000", "100755", "160000"])
@@ -264,3 +265,31 @@ def test_a_doubt_outlives_a_run_that_died_while_it_was_settled(desk: Desk, point
     desk.settle()
     assert desk.cloud.files() == desk.local.files()
     assert "Handbook.md" not in desk.cloud.files()
+
+
+def test_a_run_that_died_has_not_written_what_the_gate_refused(desk: Desk) -> None:
+    """A refused removal counted as done, so a card that must not be told came a second time."""
+
+    def dies(name: str) -> None:
+        if name == "during_apply":
+            raise KilledError
+
+    card = '---\nid: "c"\n---\na card\n'
+    guard = Guard({"canary": "a-secret-of-the-laptop"})
+    desk.local.write("Approved/c.md", card)
+    desk.settle()
+    clone = desk.outsider()
+    (clone / "Approved/c.md").unlink()
+    (clone / "Updates").mkdir(exist_ok=True)
+    (clone / "Updates/u.md").write_text("a report\n")
+    assert desk.push_as_cloud(clone).returncode == 0
+    (desk.local.vault / "Approved/c.md").unlink()
+    desk.local.write("Pending_Approval/c.md", f"{card}a-secret-of-the-laptop\n")
+    before = {*desk.local.files(), "Updates/u.md"}
+    desk.local.open(guard=guard, crash=dies)
+    with pytest.raises(KilledError):
+        desk.local.sync()
+    desk.local.open(guard=guard)
+    report = desk.local.sync()
+    assert [held.path for held in report.held_back] == ["Pending_Approval/c.md"]
+    assert desk.local.files().keys() == before

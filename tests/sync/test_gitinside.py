@@ -14,8 +14,9 @@ from nightdesk.errors import HubUnreachable
 from nightdesk.sync import process
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.entries import Entry, entry_of
-from nightdesk.sync.git import Git, Push, PushOutcome
+from nightdesk.sync.git import Git
 from nightdesk.sync.outside import create_bare
+from nightdesk.sync.pushes import Push, PushOutcome
 from nightdesk.sync.signers import STRANGER, Key, Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key
 from nightdesk.sync.trees import Trees

@@ -23,8 +23,9 @@ from twovaults import Desk, Side
 from nightdesk.errors import HubRefused, HubUnreachable, SyncHalted
 from nightdesk.sync import engine, git
 from nightdesk.sync.clone import MAIN
-from nightdesk.sync.git import Git, PushOutcome
+from nightdesk.sync.git import Git
 from nightdesk.sync.notify import watch_hub
+from nightdesk.sync.pushes import PushOutcome
 from nightdesk.vault.watch import Signal
 
 ALL = range(1, 39)

@@ -1,10 +1,8 @@
 """The two desks under everything at once: a state machine (invariants: `deskjudge.py`).
 
 Most examples run with git inside this process (`gitinside.py`, on real repositories); some run
-with the real git. The ordinary run is short and the same each time. `make fuzz`, or
-NIGHTDESK_FUZZ=examples,steps, runs many more; from 500 on it also checks that every action is
-reached. Open: at length it finds a cloud that goes on seeing a handbook which a stranger has
-deleted and the person then renamed.
+with the real git. The ordinary run is the same each time, and checks that every action is reached.
+`make fuzz`, or NIGHTDESK_FUZZ=examples,steps, runs other and many more examples.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from nightdesk.policy import Role
 
 FUZZ = os.environ.get("NIGHTDESK_FUZZ", "")
-EXAMPLES, STEPS = (int(number) for number in (FUZZ or "60,32").split(","))
+EXAMPLES, STEPS = (int(number) for number in (FUZZ or "500,32").split(","))
 REAL_EXAMPLES = max(3, EXAMPLES // 100)
 LEAST_STEPS = min(30, STEPS)
 

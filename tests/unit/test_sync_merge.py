@@ -57,14 +57,14 @@ A, B, C = note("a"), note("b"), note("c")
         (PROGRESS, MINE, MINE),
         (DONE, PROGRESS, DONE),
         (APPROVED, REJECTED, REJECTED),
-        (REJECTED, APPROVED, APPROVED),
+        (REJECTED, APPROVED, REJECTED),
         (DONE, PENDING, PENDING),
         (N, PROGRESS, PROGRESS),
         (MINE, N, MINE),
     ],
 )
 @pytest.mark.parametrize("role", Role)
-def test_a_decision_beats_local_beats_cloud_and_the_hub_decides_between_equals(
+def test_a_rejection_beats_an_approval_beats_local_beats_cloud_and_then_the_hub_decides(
     ours: str, theirs: str, winner: str, role: Role
 ) -> None:
     files, _ = run({N: A}, {ours: A}, {theirs: A}, role)

@@ -13,14 +13,15 @@ import nightdesk.sync.apply as applying
 from nightdesk.errors import ConfigError, VaultUnavailable
 from nightdesk.sync import process
 from nightdesk.sync.access import Access
-from nightdesk.sync.address import ssh_host
+from nightdesk.sync.address import check_hub_url, ssh_host
 from nightdesk.sync.apply import apply
 from nightdesk.sync.entries import blob_oid
-from nightdesk.sync.git import Git, PushOutcome, _read_push, check_hub_url
+from nightdesk.sync.git import Git
 from nightdesk.sync.notify import watch_hub
 from nightdesk.sync.outside import create_bare
 from nightdesk.sync.plan import Step, Verb
 from nightdesk.sync.process import Result, run
+from nightdesk.sync.pushes import PushOutcome, read_push
 from nightdesk.sync.storage import remove_skeleton
 from nightdesk.vault import unchanged
 from nightdesk.vault.layout import conflict_name
@@ -144,12 +145,12 @@ def test_without_git_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_what_a_push_said(row: str, outcome: PushOutcome) -> None:
     out = f"To /hub\n!\tabc:refs/heads/main\t{row}\nDone\n" if row else ""
-    push = _read_push(Result(1, out.encode(), "remote: no bills here\nerror: failed to push\n"))
+    push = read_push(Result(1, out.encode(), "remote: no bills here\nerror: failed to push\n"))
     assert push.outcome is outcome
     if outcome is PushOutcome.REFUSED:
         assert "no bills here" in push.reason
-    assert _read_push(Result(0, b"", "")).outcome is PushOutcome.ACCEPTED
-    assert _read_push(Result(-15, b"", "", timed_out=True)).outcome is PushOutcome.UNKNOWN
+    assert read_push(Result(0, b"", "")).outcome is PushOutcome.ACCEPTED
+    assert read_push(Result(-15, b"", "", timed_out=True)).outcome is PushOutcome.UNKNOWN
 
 
 OLD, NEW, SAVED = b"old", b"new", b"saved by the person"

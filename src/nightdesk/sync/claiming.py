@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from nightdesk.errors import HubUnreachable
 from nightdesk.sync.clone import MAIN
 from nightdesk.sync.entries import Entry
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
 from nightdesk.sync.hub import Hub
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.trees import Trees
 from nightdesk.vault.layout import Folder, claim_path, place_of
 

@@ -161,7 +161,7 @@ class Cycle:
         if self._role is Role.CLOUD and come.judged:
             said = self._distrust.said_by(self._commits.at(come.judged).vault)
         theirs = base.vault.updated({**said, **come.changes})
-        base = self._as_far_as_written(base, snapshot)
+        base = self._as_far_as_written(base, snapshot, come)
         shown, reviewed = self._review(snapshot, base, theirs, tip, come)
         progress.refused.update(dict.fromkeys(reviewed.refusals))
         listing = self.listing(tip)
@@ -375,11 +375,12 @@ class Cycle:
         progress.conflicts.update(dict.fromkeys(plan.conflicts))
         return True
 
-    def _as_far_as_written(self, base: Listing, snapshot: Snapshot) -> Listing:
+    def _as_far_as_written(self, base: Listing, snapshot: Snapshot, come: Incoming) -> Listing:
         """What both sides had in common, with what an unfinished run has written since.
 
         Without this a note that a killed run had written, and that was then removed in the
-        hub, would look like a new one of this disk, and come back.
+        hub, would look like a new one of this disk, and come back. What the gate refused no
+        run has written.
         """
         begun = self._begun
         if begun in (None, self.base) or self.base is None:
@@ -393,10 +394,11 @@ class Cycle:
             known = entry or base.vault[path]
             # A move is one change: half of it would make the note new at its new place.
             names[path] = self.contents.ident(path, known)[0] if is_state_note(path) else path
+        not_ours = {*snapshot.occupied, *(finding.path for finding in come.findings)}
         other = {
             names[path]
             for path, entry in changes.items()
-            if snapshot.entries.get(path) != entry or path in snapshot.occupied
+            if snapshot.entries.get(path) != entry or path in not_ours
         }
         done = {path: entry for path, entry in changes.items() if names[path] not in other}
         return Listing(base.vault.updated(done), base.alien)

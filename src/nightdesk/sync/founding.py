@@ -12,9 +12,10 @@ from nightdesk.sync.address import check_hub_url, local_path
 from nightdesk.sync.clone import BASE, MAIN, step_along
 from nightdesk.sync.contents import Contents
 from nightdesk.sync.gate import divide
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
 from nightdesk.sync.hub import Hub
 from nightdesk.sync.outside import create_bare
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.secrets import Guard
 from nightdesk.sync.signers import Trust
 from nightdesk.sync.signing import KEY_FILE, signing_key

@@ -13,15 +13,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from nightdesk.errors import HubRefused, SyncHalted
+from nightdesk.errors import SyncHalted
 from nightdesk.sync import locks
 from nightdesk.sync.access import Access
-from nightdesk.sync.address import check_hub_url, local_path
+from nightdesk.sync.address import local_path
 from nightdesk.sync.entries import Commit, Entry
 from nightdesk.sync.parsing import (
     LOG,
@@ -34,9 +32,9 @@ from nightdesk.sync.parsing import (
     rows,
 )
 from nightdesk.sync.process import CAPPED, FETCH_BYTES, Result, run
+from nightdesk.sync.pushes import Push, read_push
 from nightdesk.sync.signers import Signer, Trust, signers_of
 from nightdesk.sync.storage import (
-    cannot_for_now,
     gone,
     remove_leftovers,
     remove_skeleton,
@@ -46,12 +44,11 @@ from nightdesk.sync.storage import (
 from nightdesk.sync.trouble import unreachable
 from nightdesk.vault.files import write
 
-__all__ = ["Git", "Push", "PushOutcome", "check_hub_url"]
+__all__ = ["Git"]
 
 NETWORK_SECONDS = 120.0
 LOCAL_SECONDS = 120.0
 
-_LOST = ("failed to update ref", "cannot lock ref", "failed to lock", "incorrect old value")
 _CLOCK_GRAIN = 2.0
 """Time stamps of a file system may be this much coarser than the clock, in seconds."""
 
@@ -66,31 +63,6 @@ _PACKED_AWAY = "unable to create temporary file: No such file or directory"
 """A repack beside it removed the emptied folder in which git was about to make an object."""
 
 _TOO_LARGE = f"died of signal {int(signal.SIGXFSZ)}"
-
-
-class PushOutcome(Enum):
-    """How a push ended. LOST: somebody was first. UNKNOWN: fetch and look."""
-
-    ACCEPTED = "accepted"
-    LOST = "lost"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """A push's outcome and the far side's words.
-
-    Attributes:
-        passing: the hub could not, rather than would not (its disk is full or read-only, or its
-            quota is used up): the same push may be accepted later.
-        locked: which lock file in a hub on this machine is in the way, and what to do; else "".
-    """
-
-    outcome: PushOutcome
-    reason: str = ""
-    passing: bool = False
-    locked: str = ""
 
 
 class Git:
@@ -406,7 +378,7 @@ class Git:
             lease.append(f"--force-with-lease={refspec.partition(':')[2]}:{only_if_at}")
         arguments = ["push", "--porcelain", "--no-verify", "--recurse-submodules=no", *lease]
         result = self._talk([*arguments, "--", self.hub, refspec])
-        return _read_push(result)
+        return read_push(result)
 
     def remote_tip(self) -> str:
         """The commit of the hub's branch as the hub tells it, without fetching; "" if none.
@@ -473,52 +445,7 @@ class Git:
         return result
 
 
-def refused(hub: str, push: Push) -> HubRefused:
-    """Say that the hub answered no."""
-    if push.passing:
-        return HubRefused(
-            f"the hub could not store our changes: {push.reason}",
-            remedy="Free space on the hub's disk, make it writable, or raise its quota; the"
-            " changes are kept here and sent again by themselves",
-            where=hub,
-        )
-    return HubRefused(
-        f"the hub refused our changes: {push.reason}",
-        remedy="The same push is not sent again; see the hub's message, then change the note",
-        where=hub,
-    )
-
-
-def _read_push(result: Result) -> Push:
-    if result.code == 0:
-        return Push(PushOutcome.ACCEPTED)
-    rows = result.out.decode("utf-8", "replace").splitlines()
-    verdict = next((row.split("\t")[-1] for row in rows if row.startswith("!\t")), "")
-    said = " / ".join(
-        line.removeprefix("remote:").strip()
-        for line in result.err.splitlines()
-        if line.startswith("remote:") and line.removeprefix("remote:").strip()
-    )
-    if verdict.startswith("[rejected]"):
-        return Push(PushOutcome.LOST, verdict)
-    if verdict.startswith("[remote rejected]"):
-        reason = f"{verdict.removeprefix('[remote rejected] ').strip('()')}"
-        said = said or _unpack_failure(result.err)
-        reason = f"{reason}: {said}" if said else reason
-        locked = str(locks.blocked(result.err) or "")
-        # A ref that cannot be written is no lost race: trying at once again would never end.
-        passing = cannot_for_now(reason)
-        lost = any(word in verdict for word in _LOST) and not passing
-        return Push(PushOutcome.LOST if lost else PushOutcome.REFUSED, reason, passing, locked)
-    return Push(PushOutcome.UNKNOWN, result.reason)
-
-
 def _command(arguments: Sequence[str]) -> str:
     """The name of a command after settings (`-c name=value`)."""
     words = iter(arguments)
     return next((word for word in words if word != "-c" or not next(words, "")), "")
-
-
-def _unpack_failure(error: str) -> str:
-    start = "error: remote unpack failed: "
-    return next((li.removeprefix(start) for li in error.splitlines() if li.startswith(start)), "")

@@ -11,7 +11,8 @@ from time import monotonic
 
 from nightdesk.errors import HubUnreachable, SyncHalted
 from nightdesk.sync.entries import blob_oid
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.refs import MAIN, NOTHING
 
 QUARANTINE = "refs/nightdesk/hub"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from nightdesk.errors import HubUnreachable, NightdeskError
 from nightdesk.sync.address import local_path
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.refs import BASE, KEPT, MAIN, NOTHING, REPAIR
 from nightdesk.sync.signers import Trust
 from nightdesk.vault.files import write

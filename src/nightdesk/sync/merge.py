@@ -327,9 +327,12 @@ def _folders_of(path: str) -> list[str]:
 
 
 def _rank(path: str) -> int:
-    """How strong a move is: a person's decision, then Local's, then the cloud's."""
+    """How strong a move is: a person's decision, then Local's, then the cloud's.
+
+    Of two decisions the one that lets nothing out is the stronger.
+    """
     if path.startswith(_DECISION):
-        return 3
+        return 4 if path.startswith(f"{Folder.REJECTED}/") else 3
     return 1 if path.startswith(_OF_CLOUD) else 2
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from nightdesk.sync.commits import Commits, Listing
 from nightdesk.sync.contents import Contents
 from nightdesk.sync.entries import Entry
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
 from nightdesk.sync.judging import Judging
 from nightdesk.sync.limits import RefusedPush
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.refs import MAIN
 from nightdesk.sync.report import Progress
 from nightdesk.sync.secrets import Guard

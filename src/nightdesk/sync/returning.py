@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 from nightdesk.sync.clone import MAIN
 from nightdesk.sync.entries import Entry, PathMap
-from nightdesk.sync.git import Git, PushOutcome, refused
+from nightdesk.sync.git import Git
 from nightdesk.sync.hub import Hub
 from nightdesk.sync.pairing import Ident, is_state_note
+from nightdesk.sync.pushes import PushOutcome, refused
 from nightdesk.sync.trees import Trees
 from nightdesk.vault.layout import Folder, card_task, place_of
 
