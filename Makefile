@@ -41,7 +41,7 @@ format: $(VENV)/.dev
 	@$(BIN)/ruff format .
 
 bench: $(VENV)/.dev
-	@for file in first_light sync growth; do $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@for file in first_light execute sync growth; do $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 # Real servers for the tests; what cannot be installed is told, and its tests are skipped.
 $(VENV)/.servers: tests/install-servers $(BIN)/python

@@ -52,6 +52,12 @@ class PolicyDenied(NightdeskError):
     exit_code = 4
 
 
+class AuditBroken(NightdeskError):
+    """The log or the journal is not what was written; executing goes on."""
+
+    exit_code = 5
+
+
 class NoteError(NightdeskError):
     """A note cannot be read as what it should be; it stays where it is.
 

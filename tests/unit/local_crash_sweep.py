@@ -20,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from local_laptop import APPROVED, CARD, PENDING, REJECTED, Laptop, accepted, proposal
+from local_laptop import APPROVED, CARD, PENDING, REJECTED, START, Laptop, accepted, proposal
 
 from nightdesk.local_agent.journal import Journal
+from nightdesk.local_agent.log_check import verify
 from nightdesk.vault import files
 
 POINTS = ("K0", "K1", "K2", "K3", "K4", "K5", "K6", "K7", "K8", "K9", "K10", "K11", "K12")
@@ -159,8 +160,14 @@ class Case:
             "state": self._state(),
             "done": len(done),
             "left": left,
+            "faults": self._faults(),
             "logged": logs.count("sent`\n") - logs.count("not sent`\n"),
         }
+
+    def _faults(self) -> list[str]:
+        with Journal(self.root / "state/journal.sqlite") as journal:
+            report = verify(self.root / "vault", journal, START)
+        return [*report.notes, *(fault.what for fault in report.faults)]
 
     def _exists(self, path: str) -> bool:
         return (self.root / "vault" / path).exists()

@@ -30,6 +30,7 @@ def _check(report: dict[str, Any]) -> None:
     assert report["ledger"] <= 1, report
     after = report["after"]
     assert (after["ledger"], after["state"], after["left"]) == (1, "DONE", []), report
+    assert after["faults"] == [], report
     assert (after["done"], after["logged"]) == (2, 1), report  # the card and its task
 
 

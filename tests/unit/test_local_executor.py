@@ -360,16 +360,6 @@ def test_a_proposal_that_was_never_rendered_is_shown_first(laptop: Laptop) -> No
     assert len(laptop.ledger) == 1
 
 
-def test_a_card_with_attachments_is_not_sent_and_says_why(laptop: Laptop) -> None:
-    """An approval binds no attachment's bytes yet, so none travels."""
-    laptop.task()
-    laptop.card(attachments=["Attachments/contract.pdf"])
-    laptop.approve()
-    assert laptop.ledger == []
-    assert "cannot be sent yet" in laptop.read(PENDING)
-    assert laptop.state_of() == "CARDED"
-
-
 def test_a_changed_private_copy_is_not_sent(patient: Laptop) -> None:
     patient.desk()
     patient.approve()
@@ -503,7 +493,7 @@ def test_partly_refused_names_who_did_not_get_it(laptop: Laptop) -> None:
     }
     laptop.approve()
     assert laptop.state_of() == "DONE"
-    assert "Not delivered to `bob@example.com`: 550 'no' such user" in laptop.read(DONE)
+    assert "Not delivered to `bob@example.com`: `550 'no' such user`" in laptop.read(DONE)
 
 
 _UNKNOWN: list[Any] = [

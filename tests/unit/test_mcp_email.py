@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from nightdesk.mcp_servers.email import draft, full
 from nightdesk.mcp_servers.email.context import EmailContext, context_for
 from nightdesk.mcp_servers.receipts import Receipts
 from nightdesk.vault.actions import EmailSend
+from nightdesk.vault.attached import attached, keep
 from nightdesk.vault.documents import read_card
 
 SERVER = """
@@ -305,24 +305,36 @@ def test_what_the_server_answers_is_told(
 def test_what_is_certain_is_not_sent(
     root: Path, receipts: Receipts, inbox: Inbox, smtp: str
 ) -> None:
-    (root / "vault/Attachments/a.pdf").write_bytes(b"%PDF")
-    (root / "secret").write_text("s")
-    (root / "vault/Attachments/link.txt").symlink_to(root / "secret")
-    (root / "vault/Attachments/folder").mkdir()
-    os.mkfifo(root / "vault/Attachments/pipe")
-    with (root / "vault/Attachments/big.bin").open("wb") as big:
-        big.truncate(10 * 1024 * 1024 + 1)
+    (root / "state/attachments").mkdir()
+    pdf, other = attached("a.pdf", b"%PDF"), attached("b.pdf", b"%PDF other")
+    keep(root / "state", b"%PDF")
+    (root / "state/attachments" / other.sha256).symlink_to(root / "server.py")
+    changed = attached("c.pdf", b"%PDF was")
+    (root / "state/attachments" / changed.sha256).write_bytes(b"%PDF now")
+    parts = [attached(f"{n}.bin", bytes(n) + bytes(10 * 1024 * 1024 - 3)) for n in range(3)]
+    for n in range(3):
+        keep(root / "state", bytes(n) + bytes(10 * 1024 * 1024 - 3))
     with ServerProcess("email", command(root, "full", smtp), {}) as server:
-        for name in ("missing.pdf", "link.txt", "folder", "pipe", "big.bin", "../../secret",
-                     "/etc/passwd", ".hidden", "a\x00b"):  # fmt: skip
-            given = {**ARGUMENTS, "attachments": [name]}
+        for files, why in (
+            ([attached("missing.pdf", b"x")], "missing"),
+            ([other], "missing"),  # a link is not followed
+            ([changed], "not what was approved"),
+            ([pdf.model_copy(update={"size": 5})], "not what was approved"),
+            (parts, "more than 25 MiB"),
+        ):
+            given = {**ARGUMENTS, "attachments": [file.model_dump() for file in files]}
             told = server.call("send_email", approved(receipts, given), 20)
-            assert told["outcome"] == "not_sent", name
-            assert "attachment" in told["detail"]
+            assert told["outcome"] == "not_sent", files
+            assert why in told["detail"]
+        for change in ({"name": "../../secret"}, {"name": "/etc/passwd"}, {"name": ".hidden"},
+                       {"name": "a\x00b"}, {"sha256": "../x"}, {"size": 2**30}):  # fmt: skip
+            given = {**ARGUMENTS, "attachments": [pdf.model_dump() | change]}
+            with pytest.raises(ToolRefused, match="do not fit"):
+                server.call("send_email", approved(receipts, given), 20)
         bad = {**ARGUMENTS, "subject": "😀=?UTF-8?Q?=0A?=Bcc: x@example.com"}
         assert server.call("send_email", approved(receipts, bad), 20)["outcome"] == "not_sent"
         assert inbox.got == []
-        given = {**ARGUMENTS, "attachments": ["a.pdf"]}
+        given = {**ARGUMENTS, "attachments": [pdf.model_dump()]}
         assert server.call("send_email", approved(receipts, given), 20)["outcome"] == "accepted"
     read = message_from_bytes(inbox.got[0], policy=policy.default)
     assert [(p.get_filename(), p.get_content()) for p in read.iter_attachments()] == [

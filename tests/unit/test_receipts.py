@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nightdesk.errors import ConfigError, PolicyDenied
+from nightdesk.errors import ConfigError, NotSent, PolicyDenied
 from nightdesk.mcp_servers.receipts import Receipts
 
 ARGUMENTS: dict[str, Any] = {"to": ["ada@example.com"], "subject": "Re: ü", "body": "Hi\n"}
@@ -38,7 +38,7 @@ def receipts(tmp_path: Path, clock: Clock) -> Receipts:
 def refused(receipts: Receipts, receipt: str, **other: Any) -> str:
     with pytest.raises(PolicyDenied) as e:
         receipts.redeem(receipt, other.get("tool", "send_email"), other.get("arguments", ARGUMENTS))
-    assert e.value.remedy
+    assert "call draft_" in e.value.remedy
     return str(e.value)
 
 
@@ -111,17 +111,55 @@ def test_an_expired_receipt_is_refused(receipts: Receipts, clock: Clock) -> None
     assert "expired" in refused(receipts, receipt)
 
 
+def used(tmp_path: Path) -> list[str]:
+    names = os.listdir(tmp_path / "state" / "receipts-used")
+    return [name for name in names if name[0].isdigit()]
+
+
 def test_used_ones_are_forgotten_long_after_their_expiry(
     receipts: Receipts, clock: Clock, tmp_path: Path
 ) -> None:
-    used = tmp_path / "state" / "receipts-used"
     receipts.redeem(receipts.issue("1", "send_email", ARGUMENTS), "send_email", ARGUMENTS)
     clock.now += 3600
     receipts.redeem(receipts.issue("2", "send_email", ARGUMENTS), "send_email", ARGUMENTS)
-    assert len(list(used.iterdir())) == 2
+    assert len(used(tmp_path)) == 2
     clock.now += 7 * 24 * 3600
     receipts.redeem(receipts.issue("3", "send_email", ARGUMENTS), "send_email", ARGUMENTS)
-    assert len(list(used.iterdir())) == 2
+    assert len(used(tmp_path)) == 2
+
+
+def test_a_clock_that_is_set_back_revives_no_used_receipt(
+    receipts: Receipts, clock: Clock, tmp_path: Path
+) -> None:
+    start = clock.now
+    old = receipts.issue("1", "send_email", ARGUMENTS)
+    receipts.redeem(old, "send_email", ARGUMENTS)
+    clock.now += 8 * 24 * 3600
+    receipts.redeem(receipts.issue("2", "send_email", ARGUMENTS), "send_email", ARGUMENTS)
+    assert len(used(tmp_path)) == 1  # the first is forgotten
+    clock.now = start
+    assert "has expired" in refused(receipts, old)
+    # and approvals go on working with the clock as it is now
+    new = receipts.issue("3", "send_email", ARGUMENTS)
+    assert receipts.redeem(new, "send_email", ARGUMENTS) == "3"
+    assert "has been used" in refused(receipts, new)
+
+
+def test_a_receipt_whose_call_never_came_is_spent_by_the_executor(receipts: Receipts) -> None:
+    receipt = receipts.issue("1", "send_email", ARGUMENTS)
+    receipts.spend(receipt)
+    receipts.spend(receipt)
+    assert "has been used" in refused(receipts, receipt)
+
+
+def test_what_cannot_be_marked_as_used_is_not_used(receipts: Receipts, tmp_path: Path) -> None:
+    receipt = receipts.issue("1", "send_email", ARGUMENTS)
+    folder = tmp_path / "state" / "receipts-used"
+    folder.write_text("a file stands in its place")
+    with pytest.raises((NotSent, ConfigError)):
+        receipts.redeem(receipt, "send_email", ARGUMENTS)
+    folder.unlink()
+    assert receipts.redeem(receipt, "send_email", ARGUMENTS) == "1"
 
 
 def test_the_key_is_private_and_made_once(receipts: Receipts, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from nightdesk.config import Settings
 from nightdesk.errors import NotSent
 from nightdesk.local_agent.effects import effect_of
 from nightdesk.local_agent.journal import Journal, Row
+from nightdesk.local_agent.preflight import Flight
 from nightdesk.local_agent.projection import one_line
 from nightdesk.local_agent.states import Event
-from nightdesk.vault.actions import Action
 from nightdesk.vault.documents import stamp
 
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
@@ -79,12 +79,13 @@ class Caller:
         self._clock = clock
         self._crash = crash
 
-    def call(self, row: Row, action: Action) -> Row:
+    def call(self, row: Row, flight: Flight) -> Row:
         """Carry out a CLAIMED action.
 
         Returns:
             The action as CONFIRMED, FAILED_SAFE or IN_DOUBT.
         """
+        action = flight.card.action
         effect = effect_of(row.action)
         key = effect.key(row, self._settings)
         begun = self._clock()
@@ -99,7 +100,9 @@ class Caller:
         )
         self._crash("K7")
         try:
-            verdict = judge(self._send(effect.tool, effect.arguments(action, key), row.id))
+            verdict = judge(
+                self._send(effect.tool, effect.arguments(action, flight.files, key), row.id)
+            )
         except NotSent as e:
             verdict = Verdict(Event.FAIL, str(e))
         except Exception as e:  # noqa: BLE001 - whatever it was, the effect may have happened

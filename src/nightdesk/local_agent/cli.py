@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nightdesk.errors import UsageError
-from nightdesk.local_agent import hub_cli, setup
+from nightdesk.local_agent import hub_cli, log_cli, setup
 from nightdesk.local_agent import pending as waiting_notes
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
@@ -30,6 +30,7 @@ app = new_app(
     "Nightdesk's laptop half: shows what waits, and carries out what you approve, once.",
 )
 app.add_typer(hub_cli.app, name="hub")
+app.add_typer(log_cli.app, name="log")
 IdArgument = Annotated[str, typer.Argument(help="The note's id, or how it begins.")]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from nightdesk.config import credential
 from nightdesk.connectors.email.sent import SentMaildir
 from nightdesk.connectors.email.smtp import SmtpServer, check_login
 from nightdesk.errors import NightdeskError
+from nightdesk.local_agent import log_check
 from nightdesk.local_agent.journal import Journal
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.doctor import shared_checks
@@ -68,6 +70,13 @@ def _sent_mails(desk: Desk) -> Check:
 def _journal(desk: Desk) -> Check:
     try:
         with Journal(desk.state / "journal.sqlite") as journal:
-            return Check("journal", True, f"{journal.verify_chain()} entries, unbroken")
+            report = log_check.verify(desk.vault, journal, datetime.now(UTC))
     except NightdeskError as e:
-        return Check("journal", False, e.what, e.remedy)
+        return Check("journal and log", False, e.what, e.remedy)
+    if report.faults:
+        first = report.faults[0]
+        place = f"{first.path}, line {first.line}" if first.line else first.path
+        detail = f"{len(report.faults)} faults in the log, the first: {place}: {first.what}"
+        return Check("journal and log", False, detail, "`agent-local log verify` lists them")
+    detail = f"{report.events} events, {report.entries} entries in Logs/, unbroken"
+    return Check("journal and log", True, detail)

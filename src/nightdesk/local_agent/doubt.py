@@ -15,7 +15,7 @@ from datetime import datetime
 from nightdesk.local_agent.effects import effect_of
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.lookout import Lookout
-from nightdesk.local_agent.projection import Projection, one_line
+from nightdesk.local_agent.projection import Projection, attempt_lines
 from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.round import Round
 from nightdesk.local_agent.states import Event, State
@@ -93,9 +93,7 @@ class Doubts:
         return age.total_seconds() >= self._settle
 
     def _ask(self, row: Row, turn: Round, looked: list[str]) -> bool:
-        lines = [f"Why: {one_line(row.reason)}", *looked]
-        if not self._projection.log(row, "in doubt", lines):
-            return False
+        self._projection.log(row, "in doubt", [*attempt_lines(row), *looked])
         row = self._journal.change(
             row,
             Event.ASK,

@@ -6,7 +6,7 @@ whatever differs between an e-mail and a posting stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from nightdesk.connectors.email.outgoing import message_id_for
 from nightdesk.errors import NightdeskError
 from nightdesk.local_agent.journal import Row
 from nightdesk.vault.actions import ACTIONS, Action
+from nightdesk.vault.attached import Attached
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,13 @@ class Effect:
         """The MCP tool that carries it out, "server/tool"."""
         return ACTIONS[self.action].TOOL
 
-    def arguments(self, action: Action, key: str) -> dict[str, Any]:
-        """Exactly what the tool is called with: the approved fields, and the key."""
-        return {**action.model_dump(mode="json"), self.key_argument: key}
+    def arguments(self, action: Action, files: Sequence[Attached], key: str) -> dict[str, Any]:
+        """Exactly what the tool is called with: what was approved, and the key.
+
+        Args:
+            files: the action's files as they were approved.
+        """
+        return {**action.arguments(files), self.key_argument: key}
 
 
 def _message_id(row: Row, settings: Settings) -> str:

@@ -23,7 +23,7 @@ from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.lookout import Lookout, Probe
 from nightdesk.local_agent.preflight import Preflight
-from nightdesk.local_agent.projection import Projection, one_line
+from nightdesk.local_agent.projection import Projection, attempt_lines
 from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.returning import Returning
 from nightdesk.local_agent.review import Reviewer, no_crash
@@ -209,7 +209,7 @@ class Executor:
             turn.notices.append(f"{row.id} had gone out already, found in {where}. Not sent again.")
             return
         turn.acted.append(row.id)
-        row = self._caller.call(row, flight.card.action)
+        row = self._caller.call(row, flight)
         if row.state is State.FAILED_SAFE:
             turn.notices.append(f"{row.id} was not sent: {row.reason}")
 
@@ -234,11 +234,13 @@ class Executor:
                 with turn.one_card(row.id):
                     if not step(row):
                         turn.deadlines.append(turn.now + RETRY_SECONDS)
+        if not self._projection.write_log():
+            turn.deadlines.append(turn.now + RETRY_SECONDS)
         self._answers.settle(turn)
 
     def _failed(self, row: Row) -> bool:
-        logged = self._projection.log(row, "not sent", [f"Why: {one_line(row.reason)}"])
-        return logged and self._projection.returned(row)
+        self._projection.log(row, "not sent", attempt_lines(row))
+        return self._projection.returned(row)
 
     def _forget(self, turn: Round) -> None:
         lying = {found.path: found.sha for found in turn.everywhere()}

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from nightdesk.config import Settings
-from nightdesk.errors import NoteError
+from nightdesk.errors import NoteError, NotSent
+from nightdesk.local_agent.attachments import Attachments
 from nightdesk.local_agent.effects import DONE_WORDS, effect_of
 from nightdesk.local_agent.found import Found, find_done, look_at
 from nightdesk.local_agent.journal import Journal, Row
@@ -22,6 +23,8 @@ from nightdesk.local_agent.round import Round, Sightings
 from nightdesk.local_agent.states import Event, State
 from nightdesk.policy import Zone
 from nightdesk.vault import files
+from nightdesk.vault.actions import Action
+from nightdesk.vault.attached import Attached
 from nightdesk.vault.documents import Card, read_card
 from nightdesk.vault.layout import Folder, zone_path
 
@@ -61,6 +64,7 @@ class Intake:
         self._clock = clock
         self._crash = crash
         self._held: dict[str, float] = {}
+        self._attachments = Attachments(journal, vault)
         self.copies = journal.path.parent / "approved"
 
     def hold_ends(self, row: Row, now: float) -> float:
@@ -84,6 +88,7 @@ class Intake:
 
     def take(self, turn: Round) -> None:
         """Look through Approved/ once."""
+        self._attachments.forget()
         lost = self._journal.meta(READMITTED) == ""
         for found in turn.approved:
             if found.is_question:
@@ -174,24 +179,36 @@ class Intake:
             return
         self._crash("K3")
         self._copy(found)
+        enclosed, fault = self._files(found, action)
         self._crash("K5")
         now = self._clock()
         if row.state is State.REJECTED:
             row = self._journal.change(row, Event.WITHDRAW, now, detail="moved to Approved/ after")
-        self._journal.change(
+        row = self._journal.change(
             row,
             Event.EDIT if row.state is State.APPROVED else Event.APPROVE,
             now,
             detail=f"moved to {found.path}",
             path=found.path,
             approved_sha=found.sha,
-            digest=action.digest(),
-            canonical=action.canonical(),
+            digest=action.digest(enclosed),
+            canonical=action.canonical(enclosed),
             approved_at=now,
             reason="",
         )
+        if fault:
+            self._journal.change(row, Event.REFUSE, now, reason=fault)
+            turn.notices.append(f"{row.id} was not sent: {fault}")
+            return
         self._held[row.id] = turn.now
         turn.approvals.append(row.id)
+
+    def _files(self, found: Found, action: Action) -> tuple[tuple[Attached, ...], str]:
+        """The card's files, copied privately, or why it goes back to the person."""
+        try:
+            return self._attachments.bind(action, found.note.text), ""
+        except NotSent as e:
+            return (), str(e)
 
     def _as_carded(self, found: Found, row: Row) -> Card:
         card = read_card(found.data, found.path)

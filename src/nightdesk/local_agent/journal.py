@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nightdesk.errors import NightdeskError
+from nightdesk.errors import AuditBroken, NightdeskError
 from nightdesk.local_agent.states import Event, State, next_state
 
 _SCHEMA = """
@@ -42,6 +42,8 @@ CREATE TABLE IF NOT EXISTS events (
   at TEXT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS events_by_id ON events (id);
+CREATE INDEX IF NOT EXISTS events_of_the_log ON events (seq)
+  WHERE json_extract(detail, '$.entry') IS NOT NULL;
 CREATE TABLE IF NOT EXISTS refusals (
   path TEXT NOT NULL, sha TEXT NOT NULL, reason TEXT NOT NULL, at TEXT NOT NULL,
   lasting INTEGER NOT NULL, cleared_at TEXT,
@@ -266,6 +268,13 @@ class Journal:
         assert found is not None
         return found
 
+    def annotate(self, action_id: str, at: datetime, detail: dict[str, str]) -> None:
+        """Add an event that changes nothing of the action, only the chain knows it."""
+        with self._writing() as db:
+            found = db.execute("SELECT state FROM actions WHERE id=?", (action_id,)).fetchone()
+            state = found["state"] if found else ""
+            _append(db, action_id, state, state, at, detail)
+
     def _update(
         self,
         row: Row,
@@ -370,6 +379,18 @@ class Journal:
         found = self._read("SELECT hash FROM events WHERE seq=?", (seq,))
         return str(found[0]["hash"]) if found else ""
 
+    def log_events(self) -> list[dict[str, Any]]:
+        """The events of the log in `Logs/` alone, oldest first; see `audit.AuditLog`."""
+        found = self._read(
+            "SELECT * FROM events WHERE json_extract(detail, '$.entry') IS NOT NULL ORDER BY seq"
+        )
+        return [{**dict(r), "detail": json.loads(r["detail"])} for r in found]
+
+    def began(self) -> datetime | None:
+        """When the journal's first event happened; None while it is empty."""
+        found = self._read("SELECT at FROM events ORDER BY seq LIMIT 1")
+        return _moment(found[0]["at"]) if found else None
+
     def verify_chain(self) -> int:
         """Recompute every event's hash and compare each action with its last event.
 
@@ -377,7 +398,7 @@ class Journal:
             The number of events.
 
         Raises:
-            NightdeskError: names the first entry that was changed, removed or reordered.
+            AuditBroken: names the first entry that was changed, removed or reordered.
         """
         previous, last = _GENESIS, dict[str, str]()
         found = self._read("SELECT * FROM events ORDER BY seq")
@@ -392,8 +413,8 @@ class Journal:
                 raise self._tampered(f"the state of {action_id} does not follow from its entries")
         return len(found)
 
-    def _tampered(self, what: str) -> NightdeskError:
-        return NightdeskError(
+    def _tampered(self, what: str) -> AuditBroken:
+        return AuditBroken(
             f"the journal's chain is broken: {what}",
             remedy="Somebody changed the file; compare it with a backup before you approve more",
             where=str(self.path),

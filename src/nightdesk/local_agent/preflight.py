@@ -17,7 +17,8 @@ from nightdesk.local_agent.checks import count_gaps
 from nightdesk.local_agent.found import find_done, find_task, read_alone
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import State
-from nightdesk.vault.actions import EmailSend
+from nightdesk.vault.actions import files_in
+from nightdesk.vault.attached import Attached, fetch
 from nightdesk.vault.documents import Card, read_card
 from nightdesk.vault.notes import Note, parse_note
 
@@ -31,11 +32,13 @@ class Flight:
     Attributes:
         row: the journal's word on it.
         card: what the private copy says; `note` has its properties as the person left them.
+        files: the card's files as they were approved.
         now: the present moment, aware.
     """
 
     row: Row
     card: Card
+    files: tuple[Attached, ...]
     note: Note
     now: datetime
     vault: Path
@@ -72,9 +75,10 @@ class Preflight:
         except (FileNotFoundError, NoteError) as e:
             what = "the private copy of what you approved is missing or damaged"
             raise NotSent(what, remedy=_AGAIN) from e
-        if sha256(data) != row.approved_sha or card.action.digest() != row.digest:
+        files = files_in(row.canonical)
+        if sha256(data) != row.approved_sha or card.action.digest(files) != row.digest:
             raise NotSent("the private copy is not what you approved", remedy=_AGAIN)
-        return Flight(row, card, note, now, self._vault, self._journal, self._settings)
+        return Flight(row, card, files, note, now, self._vault, self._journal, self._settings)
 
     @staticmethod
     def check(flight: Flight) -> None:
@@ -87,14 +91,13 @@ class Preflight:
             check(flight)
 
 
-def no_attachments(flight: Flight) -> None:
-    """A name is no content: until approvals bind the bytes, attachments do not travel."""
-    action = flight.card.action
-    if isinstance(action, EmailSend) and action.attachments:
-        raise NotSent(
-            "the card names attachments, and those cannot be sent yet",
-            remedy="Take `attachments` out of the card, or send that file by hand",
-        )
+def attachments_are_there(flight: Flight) -> None:
+    """The bytes that were approved, all of them, in the private copies."""
+    named = [path.rpartition("/")[2] for path in flight.card.action.files()]
+    if named != [file.name for file in flight.files]:
+        raise NotSent("its attachments were not copied when it was approved", remedy=_AGAIN)
+    for file in flight.files:
+        fetch(flight.journal.path.parent, file)
 
 
 def no_gaps(flight: Flight) -> None:
@@ -119,5 +122,5 @@ def task_is_open(flight: Flight) -> None:
         )
 
 
-CHECKS: tuple[Check, ...] = (no_attachments, no_gaps, task_is_open)
+CHECKS: tuple[Check, ...] = (attachments_are_there, no_gaps, task_is_open)
 """In the order in which their reasons help most."""

@@ -7,18 +7,20 @@ point. Nothing here decides anything; nothing a person wrote is overwritten.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.audit import append_entry
+from nightdesk.local_agent.attachments import Attachments, file_lines, with_lines
+from nightdesk.local_agent.audit import AuditLog
 from nightdesk.local_agent.effects import DONE_WORDS, effect_of
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import OPEN, Event
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
-from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, stamp
+from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, read_card, stamp
 from nightdesk.vault.layout import Folder, conflict_name, done_path, place_of, zone_path
 from nightdesk.vault.notes import Value, parse_note, render_note
 from nightdesk.vault.unchanged import replace_unchanged
@@ -41,6 +43,8 @@ class Projection:
         self._vault = vault
         self._clock = clock
         self._crash = crash
+        self._audit = AuditLog(journal, vault, clock)
+        self._attachments = Attachments(journal, vault)
 
     def done(self, row: Row) -> bool:
         """Show a CONFIRMED action: log, card and task to Done/; then it is DONE.
@@ -49,8 +53,7 @@ class Projection:
             False if a person was editing one of the notes; the next pass goes on.
         """
         word = effect_of(row.action).done
-        if not self.log(row, word, done_lines(row)):
-            return False
+        self.log(row, word, done_lines(row))
         self._crash("K10")
         if not self._card_to_done(row, word, done_lines(row)):
             return False
@@ -59,6 +62,7 @@ class Projection:
             return False
         self._crash("K12")
         self._journal.change(row, Event.FINISH, self._clock(), path=done_path(row.id, row.updated))
+        self._attachments.forget()
         return True
 
     def closed(self, row: Row, status: str, lines: Sequence[str], feedback: str = "") -> bool:
@@ -92,9 +96,9 @@ class Projection:
         target = zone_path(Folder.PENDING, row.zone, row.id)
         found = self._find(row)
         if found is None:
-            files.create(self._vault / target, _with_failure(self._approved(row), row.reason))
+            files.create(self._vault / target, self._with_failure(self._approved(row), row.reason))
         else:
-            data = _with_failure(found.data, row.reason)
+            data = self._with_failure(found.data, row.reason)
             path = self._vault / found.path
             if data != found.data and not replace_unchanged(path, found.data, data):
                 return False
@@ -109,13 +113,15 @@ class Projection:
         self._journal.change(row, Event.RETURN, self._clock(), path=target)
         return True
 
-    def log(self, row: Row, word: str, lines: Sequence[str]) -> bool:
-        """Append one entry to the day's log; cards of local-only zones are named by id alone."""
+    def log(self, row: Row, word: str, lines: Sequence[str]) -> None:
+        """Put one effect into the day's log; cards of local-only zones are named by id alone."""
         private = row.zone in LOCAL_ONLY_ZONES
-        shown = [f"Card: [[{row.id}]]"] if private else [f"Card: [[{row.id}]]", *lines]
-        key = f"{row.id} #{row.attempt} {word}"
-        title = f"{row.action} – {word}"
-        return append_entry(self._vault, row.updated, key, title, shown)
+        card = f"Card: [[{row.id}]]"
+        self._audit.record(row, word, [card] if private else [card, *lines])
+
+    def write_log(self) -> bool:
+        """Write what the log still lacks, see `AuditLog.write`."""
+        return self._audit.write()
 
     def retire(self, path: str, note_id: str, status: str, lines: Sequence[str]) -> bool:
         """Write what happened into a note, then move it to Done/."""
@@ -128,6 +134,23 @@ class Projection:
         return self._to_done(path, note_id, self._clock())
 
     # --- inside ----------------------------------------------------------------------------
+
+    def _with_failure(self, data: bytes, reason: str) -> bytes:
+        try:
+            note = parse_note(data)
+        except NoteError:
+            return data
+        lines = note.body.splitlines(keepends=True)
+        heads = [n for n, line in enumerate(lines) if line.strip() == DRAFT_HEADING.encode()]
+        end = heads[0] if heads else 0
+        above = [line for line in lines[:end] if not line.startswith(_FAILURE)]
+        with suppress(NoteError):  # what it says about its files is what is there now
+            above = with_lines(above, self._attachments.lines(read_card(data, "").action))
+        kept = above + lines[end:]
+        failure = _FAILURE + one_line(reason).encode() + b"\n"
+        gap = b"" if kept and kept[0].startswith(b"\n") else b"\n"
+        head = data[: len(data) - len(note.body)]
+        return head + failure + gap + b"".join(kept)
 
     def _find(self, row: Row) -> Found | None:
         at_place = look_at(self._vault, row.path)
@@ -225,13 +248,32 @@ def done_lines(row: Row) -> list[str]:
     if to := result.get("to"):
         lines.append("To: " + ", ".join(f"`{address}`" for address in to))
     for address, why in (result.get("refused") or {}).items():
-        lines.append(f"Not delivered to `{address}`: {one_line(why)}")
+        lines.append(f"Not delivered to `{one_line(address)}`: `{one_line(why)}`")
     if row.message_id:
         lines.append(f"{effect.key_name}: `{row.message_id}`")
     if answer := result.get("response"):
         lines.append(f"The server said: `{one_line(answer)}`")
+    return [*lines, *approval_lines(row)]
+
+
+def attempt_lines(row: Row) -> list[str]:
+    """What is known of an attempt that sent nothing, or may have, for the log; a line each."""
+    lines = [f"Why: `{one_line(row.reason)}`"]
+    if to := row.result.get("to"):
+        lines.append("To: " + ", ".join(f"`{address}`" for address in to))
+    if row.message_id:
+        lines.append(f"{effect_of(row.action).key_name}: `{row.message_id}`")
+    return [*lines, *approval_lines(row)]
+
+
+def approval_lines(row: Row) -> list[str]:
+    """Who approved what, when, and by which move; a line each."""
+    lines = []
     if row.approved_at:
-        lines.append(f"Approved: {stamp(row.approved_at)}, by a move to Approved/ in this vault")
+        where = f"to `{row.path}`" if place_of(row.path).folder is Folder.APPROVED else ""
+        move = f"moving it {where}".strip() if where else "a move to Approved/"
+        lines.append(f"Approved: {stamp(row.approved_at)}, by you, {move}")
+    lines += file_lines(row)
     if row.digest:
         lines.append(f"Digest: `{row.digest}`")
     return lines
@@ -264,18 +306,3 @@ def _with_outcome(found: Found, status: str, lines: Sequence[str]) -> bytes:
     gap = b"\n" if body.endswith(b"\n") or not body else b"\n\n"
     properties: dict[str, Value | None] = {**found.note.properties, "status": status}
     return render_note(properties, body + gap + text)
-
-
-def _with_failure(data: bytes, reason: str) -> bytes:
-    try:
-        note = parse_note(data)
-    except NoteError:
-        return data
-    lines = note.body.splitlines(keepends=True)
-    heads = [n for n, line in enumerate(lines) if line.strip() == DRAFT_HEADING.encode()]
-    end = heads[0] if heads else 0
-    kept = [line for line in lines[:end] if not line.startswith(_FAILURE)] + lines[end:]
-    failure = _FAILURE + one_line(reason).encode() + b"\n"
-    gap = b"" if kept and kept[0].startswith(b"\n") else b"\n"
-    head = data[: len(data) - len(note.body)]
-    return head + failure + gap + b"".join(kept)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError
+from nightdesk.local_agent.attachments import Attachments
 from nightdesk.local_agent.checks import warnings_for
 from nightdesk.local_agent.found import QUESTION_ID, Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
@@ -66,6 +67,7 @@ class Reviewer:
         self._settings = settings
         self._clock = clock
         self._crash = crash
+        self._attachments = Attachments(journal, vault)
         self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
         self.whereabouts: Callable[[str], frozenset[str]] = lambda task: frozenset()
 
@@ -217,6 +219,7 @@ class Reviewer:
                 "created": min(card.created or now, now),
                 "expires": expires,
                 "warnings": (*extra, *warnings_for(card, task, [email.address, *email.aliases])),
+                "enclosed": self._attachments.lines(card.action),
                 "original": original.strip("\n"),
             }
         )

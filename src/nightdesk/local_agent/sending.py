@@ -6,9 +6,10 @@ Looking for an effect goes the same way without one, to tools that only read.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any
 
-from nightdesk.errors import NotSent
+from nightdesk.errors import NightdeskError, NotSent
 from nightdesk.local_agent.effects import EFFECTS
 from nightdesk.mcp_servers.client import ServerProcess
 from nightdesk.mcp_servers.receipts import Receipts
@@ -56,9 +57,14 @@ class Sender:
         """
         server, _, name = tool.partition("/")
         receipt = self._receipts.issue(action_id, name, arguments)
-        result = self._servers[server].call(
-            name, {**arguments, "receipt": receipt}, timeout=self._timeout
-        )
+        try:
+            result = self._servers[server].call(
+                name, {**arguments, "receipt": receipt}, timeout=self._timeout
+            )
+        finally:
+            # A call that ended before its receipt was used must not leave one that still opens.
+            with suppress(NightdeskError):
+                self._receipts.spend(receipt)
         fates: dict[str, dict[str, str]] = result.get("recipients") or {}
         refused = {a: f["detail"] for a, f in fates.items() if f["outcome"] == "refused"}
         return {**result, "refused": refused}

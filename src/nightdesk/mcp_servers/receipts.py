@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nightdesk.errors import ConfigError, PolicyDenied
-from nightdesk.vault.files import create, read_regular, sync_folder
+from nightdesk.errors import ConfigError, NotSent, PolicyDenied
+from nightdesk.vault.files import create, read_regular, sync_folder, write
 
 RECEIPT_ARGUMENT = "receipt"
 _PREFIX = "nd1"
@@ -32,9 +32,12 @@ _KEPT_SECONDS = 7 * 24 * 3600
 """A used receipt is remembered so long after its expiry, against clocks that are set back."""
 
 _ASK = (
-    "Only Nightdesk's executor makes receipts, after the person has moved the approval card to "
-    "Approved/; call draft_… instead and let the person decide"
+    "Only Nightdesk's executor makes receipts, each for one call, after the person has moved the "
+    "approval card to Approved/; call draft_… instead and let the person decide"
 )
+_SPENT_BEFORE = "spent-before"
+"""Holds the moment up to which used receipts were forgotten: none of that time counts again,
+whatever the clock says now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Receipts:
             "action": action_id,
             "tool": tool,
             "arguments": arguments_digest(arguments),
-            "expires": int(self._clock() + ttl_seconds),
+            "expires": int(max(self._clock(), self._spent_before()) + ttl_seconds),
             "nonce": secrets.token_hex(16),
         }
         payload = _encode(_canonical(fields))
@@ -109,41 +112,57 @@ class Receipts:
 
         Raises:
             PolicyDenied: it does not allow this call; the text says why and what to do.
+            NotSent: it cannot be marked as used (a full disk), so it must not be.
         """
         claims = self._checked(receipt, tool, arguments)
-        self._used.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{claims.expires}-{claims.nonce}"
-        try:
-            handle = os.open(self._used / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise _denied(
-                "the receipt has been used", "Each receipt is good for one call"
-            ) from None
-        os.close(handle)
-        sync_folder(self._used)
+        if not self._spent(claims):
+            raise _denied("the receipt has been used")
         self._prune()
         return claims.action_id
 
+    def spend(self, receipt: str) -> None:
+        """Make sure that a receipt of this laptop's is of no more use, whatever came of its call.
+
+        Raises:
+            NotSent: it cannot be marked (a full disk).
+        """
+        self._spent(_read_claims(_decode(receipt.split(".")[1])))
+
+    def _spent(self, claims: _Claims) -> bool:
+        """Mark a receipt as used; False if it was already."""
+        name = f"{claims.expires}-{claims.nonce}"
+        try:
+            self._used.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self._used / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.close(handle)
+            sync_folder(self._used)
+        except FileExistsError:
+            return False
+        except OSError as e:
+            raise NotSent(
+                f"the receipt cannot be marked as used ({e.strerror})",
+                remedy="Check the disk of the state folder",
+                where=str(self._used),
+            ) from e
+        return True
+
     def _checked(self, receipt: str, tool: str, arguments: Mapping[str, Any]) -> _Claims:
         if not receipt:
-            raise _denied("this tool needs a receipt and none was given", _ASK)
+            raise _denied("this tool needs a receipt and none was given")
         parts = receipt.split(".")
         if len(parts) != 3 or parts[0] != _PREFIX or not receipt.isascii():
-            raise _denied("this is no receipt", _ASK)
+            raise _denied("this is no receipt")
         payload, signature = parts[1], _decode(parts[2])
         key = self._key()
         if key is None or not hmac.compare_digest(signature, _sign(key, payload)):
-            raise _denied("the receipt was not signed by this laptop's executor", _ASK)
+            raise _denied("the receipt was not signed by this laptop's executor")
         claims = _read_claims(_decode(payload))
         if claims.tool != tool:
-            raise _denied(f"the receipt is for {claims.tool}, not for {tool}", _ASK)
+            raise _denied(f"the receipt is for {claims.tool}, not for {tool}")
         if not hmac.compare_digest(claims.digest, arguments_digest(arguments)):
-            raise _denied(
-                "the arguments are not those that were approved",
-                "Pass exactly what the approved card says",
-            )
-        if self._clock() >= claims.expires:
-            raise _denied("the receipt has expired", "Approve the card again")
+            raise _denied("the arguments are not those that were approved")
+        if claims.expires <= max(self._clock(), self._spent_before()):
+            raise _denied("the receipt has expired")
         return claims
 
     def _key(self) -> bytes | None:
@@ -177,14 +196,31 @@ class Receipts:
         assert key is not None
         return key
 
+    def _spent_before(self) -> int:
+        try:
+            return int(read_regular(self._used / _SPENT_BEFORE, 64))
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as e:
+            raise ConfigError(
+                "the memory of the used receipts is damaged",
+                remedy="Delete this file, and the key of the receipts beside its folder",
+                where=str(self._used / _SPENT_BEFORE),
+            ) from e
+
     def _prune(self) -> None:
-        limit = self._clock() - _KEPT_SECONDS
-        with os.scandir(self._used) as files:
-            for file in files:
-                expires = file.name.partition("-")[0]
-                if expires.isdigit() and int(expires) < limit:
-                    with suppress(FileNotFoundError):
-                        Path(file.path).unlink()
+        limit = int(self._clock() - _KEPT_SECONDS)
+        with suppress(OSError):  # it can wait
+            old = [
+                file
+                for file in self._used.iterdir()
+                if (expires := file.name.partition("-")[0]).isdigit() and int(expires) <= limit
+            ]
+            if old:
+                # First the mark, then the forgetting: a clock that is set back revives none.
+                write(self._used / _SPENT_BEFORE, str(max(limit, self._spent_before())).encode())
+            for file in old:
+                file.unlink(missing_ok=True)
 
 
 def arguments_digest(arguments: Mapping[str, Any]) -> str:
@@ -219,7 +255,7 @@ def _read_claims(data: bytes) -> _Claims:
     # The signature was checked before, so this is what `issue` wrote.
     fields = json.loads(data)
     if not re.fullmatch(r"[0-9a-f]{32}", fields["nonce"]):
-        raise _denied("this is no receipt", _ASK)
+        raise _denied("this is no receipt")
     return _Claims(
         action_id=fields["action"],
         tool=fields["tool"],
@@ -229,5 +265,5 @@ def _read_claims(data: bytes) -> _Claims:
     )
 
 
-def _denied(what: str, remedy: str) -> PolicyDenied:
-    return PolicyDenied(what, remedy=remedy)
+def _denied(what: str) -> PolicyDenied:
+    return PolicyDenied(what, remedy=_ASK)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from typing import Annotated, Any, ClassVar
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from nightdesk.vault.attached import Attached
 from nightdesk.vault.body import DRAFT_END, is_draft_end
 from nightdesk.vault.layout import Folder, fault_in_name
 
@@ -146,14 +148,32 @@ class Action(BaseModel):
                 raise ValueError(f"`{name}` is not supported on this card; remove it")
         return values
 
-    def canonical(self) -> str:
-        """The one JSON text that stands for this action: sorted keys, no spaces, NFC kept as is."""
+    def files(self) -> tuple[str, ...]:
+        """The vault-relative paths of the files that go with it."""
+        return ()
+
+    def arguments(self, files: Sequence[Attached] = ()) -> dict[str, Any]:
+        """What its tool is called with.
+
+        Args:
+            files: its files as they were approved, in the order of `files()`.
+        """
+        return self.model_dump(mode="json")
+
+    def canonical(self, files: Sequence[Attached] = ()) -> str:
+        """The one JSON text that stands for this action: sorted keys, no spaces, NFC kept as is.
+
+        Args:
+            files: its files as they were approved: their bytes are part of what was.
+        """
         fields = {"action": self.NAME, **self.model_dump(mode="json")}
+        if files:
+            fields["files"] = [file.model_dump() for file in files]
         return json.dumps(fields, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
-    def digest(self) -> str:
+    def digest(self, files: Sequence[Attached] = ()) -> str:
         """SHA-256 of the canonical JSON, in hex."""
-        return hashlib.sha256(self.canonical().encode("utf-8")).hexdigest()
+        return hashlib.sha256(self.canonical(files).encode("utf-8")).hexdigest()
 
     def summary(self) -> str:
         """One line for lists and the dashboard."""
@@ -189,8 +209,20 @@ class EmailSend(Action):
     def _paths(cls, value: object) -> object:
         return [item for item in _as_list(value) if item.strip()]
 
+    def files(self) -> tuple[str, ...]:
+        return tuple(self.attachments)
+
+    def arguments(self, files: Sequence[Attached] = ()) -> dict[str, Any]:
+        return super().arguments() | {"attachments": [file.model_dump() for file in files]}
+
     def summary(self) -> str:
         return f"e-mail to {', '.join(self.to)}: {self.subject or '(no subject)'}"
+
+
+def files_in(canonical: str) -> tuple[Attached, ...]:
+    """The files that an action's canonical JSON names, as they were approved."""
+    files = json.loads(canonical).get("files", []) if canonical else []
+    return tuple(Attached.model_validate(file) for file in files)
 
 
 def _as_list(value: object) -> list[str]:

@@ -100,7 +100,11 @@ class Task(BaseModel):
 
 
 class Card(BaseModel):
-    """A request for approval: what executes is its action as it stands when approved."""
+    """A request for approval: what executes is its action as it stands when approved.
+
+    Attributes:
+        enclosed: what is said about the files that go with it, a callout each; only written.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -116,6 +120,7 @@ class Card(BaseModel):
     supersedes: str = ""
     action: Action = Field(exclude=True)
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    enclosed: tuple[str, ...] = Field(default=(), exclude=True)
     original: str = Field(default="", exclude=True)
 
     def note(self) -> bytes:
@@ -129,6 +134,7 @@ class Card(BaseModel):
         fields = {"action": self.action.NAME, **self.action.model_dump(exclude={"body"})}
         properties = as_properties(self.model_dump() | fields)
         head = "".join(f"> [!warning] {_one_line(line)}\n" for line in self.warnings)
+        head += "".join(f"> {_one_line(line)}\n" for line in self.enclosed)
         text = f"{head}\n{DRAFT_HEADING}\n{self.action.body}\n\n{DRAFT_END}\n"
         data = render_note(properties, writable(text.lstrip("\n")).encode("utf-8"))
         if not self.original:

@@ -6,7 +6,6 @@ every recipient what became of the mail.
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -29,10 +28,7 @@ from nightdesk.mcp_servers.email.context import EmailContext
 from nightdesk.mcp_servers.email.sent import add_sent_tool
 from nightdesk.mcp_servers.receipts import Receipts, arguments_digest
 from nightdesk.mcp_servers.stdio import nothing_done
-from nightdesk.vault.files import read_regular
-from nightdesk.vault.layout import Folder, fault_in_name
-
-MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024
+from nightdesk.vault.attached import Attached, check_total, fetch
 
 _Fate = Literal["accepted", "refused", "unknown"]
 
@@ -81,14 +77,15 @@ def make_server(context: EmailContext) -> MCPServer:
         cc: list[str] = [],  # noqa: B006 - read only; the schema shows the default
         in_reply_to: str = "",
         references: list[str] = [],  # noqa: B006
-        attachments: list[str] = [],  # noqa: B006
+        attachments: list[Attached] = [],  # noqa: B006
         message_id: str = "",
         receipt: str = "",
     ) -> SendReport:
         """Send an e-mail that the person has approved. Needs a receipt, which only Nightdesk's
         executor makes; without one, use draft_email and let the person decide.
 
-        attachments are names of files in the vault's Attachments/ folder.
+        attachments are files as they were approved: name, sha256 and size in bytes. They are
+        sent from the executor's private copies, and only with that hash.
         """
         received = _received(ctx)
         try:
@@ -146,27 +143,10 @@ def _server(context: EmailContext) -> SmtpServer:
     )
 
 
-def _attachments(context: EmailContext, names: list[str]) -> Iterable[OutgoingAttachment]:
-    folder = context.vault / Folder.ATTACHMENTS
-    for given in names:
-        name = given.removeprefix(f"{Folder.ATTACHMENTS}/")
-        fault = "is not a plain file name" if "/" in name else fault_in_name(name)
-        if fault or name.startswith("."):
-            raise NotSent(
-                f"the attachment {name!r} {fault or 'is hidden'}",
-                remedy="Name a file in the vault's Attachments/ folder",
-            )
-        if folder.is_symlink():
-            raise NotSent("Attachments/ is a link", remedy="Make it an ordinary folder")
-        try:
-            data = read_regular(folder / name, MAX_ATTACHMENT_BYTES)
-        except OSError as e:
-            raise NotSent(
-                f"the attachment {name!r} cannot be taken ({e.strerror})",
-                remedy="Put an ordinary file of at most 10 MiB into Attachments/, approve again",
-            ) from e
-        kind = mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"
-        yield OutgoingAttachment(name, kind, data)
+def _attachments(context: EmailContext, files: list[Attached]) -> Iterable[OutgoingAttachment]:
+    check_total(file.size for file in files)
+    for file in files:
+        yield OutgoingAttachment(file.name, file.media_type, fetch(context.state, file))
 
 
 def _submit(server: SmtpServer, outgoing: Outgoing, data: bytes) -> SendReport:
