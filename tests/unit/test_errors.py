@@ -34,6 +34,7 @@ def test_exit_codes_are_those_of_the_design() -> None:
     assert codes.pop("UsageError") == 2
     assert codes.pop("ConfigError") == 3
     assert codes.pop("PolicyDenied") == 4
+    assert codes.pop("AuditBroken") == 5
     assert set(codes.values()) == {1}
 
 
