@@ -171,10 +171,11 @@ def _carry_out(fault: dict[str, Any]) -> dict[str, Any]:
     end_orphans(killed=False)  # an MCP server that outlives its executor ends by itself
     text = log.read_text(errors="replace") if log.exists() else ""
     said_file = scratch / "said"
+    said = said_file.read_text() if said_file.exists() else ""  # it may die while it writes
     return {
         "code": os.waitstatus_to_exitcode(status),
         "fired": "killed by SIGKILL" in text or "INJECTED" in text,
-        "said": json.loads(said_file.read_text()) if said_file.exists() else {},
+        "said": json.loads(said) if said else {},
         "log": text if not fault["call"] else "",
         "last": text.splitlines()[-3:] if fault["call"] else [],
     }

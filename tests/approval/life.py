@@ -1,7 +1,8 @@
 """One life of the laptop's executor as a process, over a prepared desk and a real far side.
 
-It does what `agent-local run` does between two signals, without a hub: settle what an earlier
-life left, review, let the person move the card, pass, until nothing waits any more.
+It does what `agent-local run` does between two signals: settle what an earlier life left, review,
+let the person move the card, pass, until nothing waits any more; with a hub only where the desk
+has one.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,9 @@ from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.sending import Sender
 from nightdesk.local_agent.states import State
 from nightdesk.policy import Role
-from nightdesk.runtime.command import open_desk
+from nightdesk.runtime.command import Desk, open_desk
+from nightdesk.runtime.desk import guard_for, trust_for
+from nightdesk.sync.engine import Engine
 
 PASSES = 12
 
@@ -55,24 +58,55 @@ def _open_and_pass(root: Path, crash: Callable[[str], None], said: Said) -> None
     desk = open_desk(Role.LOCAL, root / "local.toml")
     with Journal(desk.state / "journal.sqlite") as journal:
         sender = Sender(desk)
-        executor = Executor(
-            journal, desk.vault, desk.settings, _watched(sender, crash), _now, crash
-        )
+        send = _watched(sender, crash)
+        executor = Executor(journal, desk.vault, desk.settings, send, _now, crash)
         reviewer = Reviewer(journal, desk.vault, desk.settings, _now, crash)
         try:
-            executor.recover()
-            for _ in range(PASSES):
-                reviewer.adopt_pending()
-                moved = person_moves(root, journal)
-                report = executor.pass_once()
-                said.notices += [*report.notices, *report.refused]
-                if report.waiting_until is None and not moved:
-                    return
-                time.sleep(min(0.05, report.waiting_until or 0))
-            raise NightdeskError("it does not come to rest", remedy="see the notices")
+            with _hub(root, desk, executor, reviewer, crash) as engine:
+                executor.recover()
+                _passes(root, journal, executor, reviewer, engine, said)
         finally:
             executor.close()
             sender.close()
+
+
+def _passes(
+    root: Path,
+    journal: Journal,
+    executor: Executor,
+    reviewer: Reviewer,
+    engine: Engine | None,
+    said: Said,
+) -> None:
+    for _ in range(PASSES):
+        reviewer.adopt_pending()
+        moved = person_moves(root, journal)
+        report = executor.pass_once()
+        said.notices += [*report.notices, *report.refused]
+        if engine:
+            engine.cycle()
+        if report.waiting_until is None and not moved:
+            return
+        time.sleep(min(0.05, report.waiting_until or 0))
+    raise NightdeskError("it does not come to rest", remedy="see the notices")
+
+
+@contextmanager
+def _hub(
+    root: Path, desk: Desk, executor: Executor, reviewer: Reviewer, crash: Callable[[str], None]
+) -> Iterator[Engine | None]:
+    if not (root / "hub.git").exists():
+        yield None
+        return
+    with closing(
+        Engine(
+            desk.vault, desk.settings.hub.url, desk.state, desk.role, desk.settings.name,
+            desk.settings.sync, guard=guard_for(desk), trust=trust_for(desk),
+            incoming=reviewer.incoming, withhold=executor.withhold, crash=crash,
+        )
+    ) as engine:  # fmt: skip
+        engine.open()
+        yield engine
 
 
 def _watched(sender: Sender, crash: Callable[[str], None]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ from kinds import KINDS, MANNERS, Kind
 from sweeper import LONG, SEED, chosen, strace_fault
 from trial import Trial
 
-SAMPLE = {"executor": 8, "talker": 3, "server": 3}
+SAMPLE = {"executor": 6, "talker": 2, "server": 2}
 DISK = {
     "fsync": ("EIO",), "fdatasync": ("EIO", "ENOSPC"), "pwrite64": ("EIO", "ENOSPC"),
     "write": ("ENOSPC", "EIO"), "rename": ("ENOSPC", "EIO"), "renameat2": ("EIO", "ENOSPC"),
@@ -92,8 +92,9 @@ def test_a_failing_disk_at_every_system_call(
         (call, when, error)
         for call, when in stage.points(kind, watch)
         for error in DISK.get(call, ())[: None if LONG else 1]
+        if (watch, call) != ("server", "write")  # its pipe, which no disk fills
     ]
-    for call, when, error in chosen(every, 4 if watch == "executor" else 1):
+    for call, when, error in chosen(every, 2 if watch == "executor" else 1):
         what = f"seed {SEED}: {kind.name}: {error} at {call} {when}{'+' * lasting} of the {watch}"
         trial = stage.trial(kind)
         result = trial.live(

@@ -12,6 +12,7 @@ from killer import Fault, Killer
 from kinds import Kind
 
 from nightdesk.local_agent.journal import Journal
+from nightdesk.sync.engine import create_root
 from nightdesk.vault.files import create
 from nightdesk.vault.notes import parse_note
 
@@ -38,22 +39,38 @@ class Trial:
 
     Args:
         manner: how the far side takes it, see `farside`.
+        hub: with a hub on this disk.
     """
 
-    def __init__(self, folder: Path, killer: Killer, far_side: FarSide, kind: Kind, manner: str):
+    def __init__(
+        self,
+        folder: Path,
+        killer: Killer,
+        far_side: FarSide,
+        kind: Kind,
+        manner: str = "plain",
+        *,
+        hub: bool = False,
+    ) -> None:
         number = next(_NUMBERS)
         self.kind, self.killer, self.far_side = kind, killer, far_side
         self.root = folder / f"{number}"
         self.vault = self.root / "vault"
+        self.state = self.root / "local.toml.state"
         self.address = f"{manner}.{os.getpid()}.{number}@example.com"
         self.task = f"2026-11-23-trial-{number:06x}"
         self.card = f"{self.task}-{kind.suffix}"
         self.pending = f"Pending_Approval/{kind.zone}/{self.card}.md"
+        self.hub = self.root / "hub.git"
+        if hub:
+            template = self.root / "template"
+            create(template / "Handbook.md", b"# Handbook\n")
+            create_root(self.vault, str(self.hub), self.state, "local", template)
         task = kind.task(self.task, self.address)
         create(self.vault / f"In_Progress/cloud/{self.task}.md", task)
         create(self.vault / self.pending, kind.card(self.card, self.task, self.address))
         (self.root / "local.toml").write_text(
-            f'name = "local"\nvault = "{self.vault}"\n[hub]\nurl = "{self.root}/hub.git"\n'
+            f'name = "local"\nvault = "{self.vault}"\n[hub]\nurl = "{self.hub}"\n'
             "[approval]\nquiet_seconds = 0\nhold_seconds = 0\n" + kind.settings(far_side)
         )
 
@@ -121,7 +138,7 @@ class Trial:
         os.rename(path, target)
 
     def _all_is_tidy(self, what: str) -> None:
-        with Journal(self.root / "local.toml.state/journal.sqlite") as journal:
+        with Journal(self.state / "journal.sqlite") as journal:
             journal.verify_chain()
             row = journal.get(self.card)
         assert row, what
