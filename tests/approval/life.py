@@ -59,8 +59,8 @@ def _open_and_pass(root: Path, crash: Callable[[str], None], said: Said) -> None
     with Journal(desk.state / "journal.sqlite") as journal:
         sender = Sender(desk)
         send = _watched(sender, crash)
-        executor = Executor(journal, desk.vault, desk.settings, send, _now, crash)
-        reviewer = Reviewer(journal, desk.vault, desk.settings, _now, crash)
+        executor = Executor(journal, desk.vault, desk.settings, send, now, crash)
+        reviewer = Reviewer(journal, desk.vault, desk.settings, now, crash)
         try:
             with _hub(root, desk, executor, reviewer, crash) as engine:
                 executor.recover()
@@ -133,5 +133,5 @@ def person_moves(root: Path, journal: Journal) -> bool:
     return moved
 
 
-def _now() -> datetime:
+def now() -> datetime:
     return datetime.now(UTC)

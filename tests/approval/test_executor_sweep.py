@@ -8,6 +8,7 @@ The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SE
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from kinds import KINDS, MANNERS, Kind
 from sweeper import LONG, SEED, chosen, strace_fault
 from trial import Trial
 
-SAMPLE = {"executor": 6, "talker": 2, "server": 2}
+MORE = int(os.environ.get("NIGHTDESK_POINTS", "0"))
+SAMPLE = {"executor": max(6, MORE), "talker": max(2, MORE), "server": max(2, MORE)}
 DISK = {
     "fsync": ("EIO",), "fdatasync": ("EIO", "ENOSPC"), "pwrite64": ("EIO", "ENOSPC"),
     "write": ("ENOSPC", "EIO"), "rename": ("ENOSPC", "EIO"), "renameat2": ("EIO", "ENOSPC"),
@@ -29,7 +31,7 @@ DISK = {
 
 pytestmark = [
     pytest.mark.skipif(bool(strace_fault()), reason=strace_fault() or "-"),
-    pytest.mark.timeout(8 * 3600 if LONG else 240),
+    pytest.mark.timeout(8 * 3600 if LONG or MORE else 240),
     pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys()),
 ]
 
@@ -94,7 +96,7 @@ def test_a_failing_disk_at_every_system_call(
         for error in DISK.get(call, ())[: None if LONG else 1]
         if (watch, call) != ("server", "write")  # its pipe, which no disk fills
     ]
-    for call, when, error in chosen(every, 2 if watch == "executor" else 1):
+    for call, when, error in chosen(every, max(2 if watch == "executor" else 1, MORE)):
         what = f"seed {SEED}: {kind.name}: {error} at {call} {when}{'+' * lasting} of the {watch}"
         trial = stage.trial(kind)
         result = trial.live(
