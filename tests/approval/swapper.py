@@ -3,7 +3,8 @@
     python swapper.py MANNER
 
 One line of paths (JSON) on the input begins a round, any further line ends it; then it prints how
-often it wrote each, and in how many seconds. Every version differs in a six-digit number that stands all over the card.
+often it wrote each, and in how many seconds. Every version differs in a six-digit
+number that stands all over the card.
 MANNER: "in place" (as a sync tool may do it), "replace" (as an editor does it), "symlink" and
 "hardlink" (replaced by a link to a card outside the vault, and back).
 """
