@@ -40,6 +40,7 @@ def _replace(path: Path, data: bytes) -> None:
     if not path.exists():
         raise FileNotFoundError(path)
     beside = path.with_name(f".swap-{path.stem}")
+    beside.unlink(missing_ok=True)  # two names of one file do not change places
     beside.write_bytes(data)
     os.replace(beside, path)
 
@@ -50,6 +51,7 @@ def _link(path: Path, data: bytes, how: str) -> None:
         _replace(path, data)
         return
     beside = path.with_name(f".swap-{path.stem}")
+    beside.unlink(missing_ok=True)
     if how == "symlink":
         os.symlink(evil, beside)
     else:

@@ -21,7 +21,7 @@ from sweeper import LONG, SEED, chosen, strace_fault
 from trial import Trial
 
 MORE = int(os.environ.get("NIGHTDESK_POINTS", "0"))
-SAMPLE = {"executor": max(6, MORE), "talker": max(2, MORE), "server": max(2, MORE)}
+SAMPLE = {"executor": max(5, MORE), "talker": max(1, MORE), "server": max(2, MORE)}
 DISK = {
     "fsync": ("EIO",), "fdatasync": ("EIO", "ENOSPC"), "pwrite64": ("EIO", "ENOSPC"),
     "write": ("ENOSPC", "EIO"), "rename": ("ENOSPC", "EIO"), "renameat2": ("EIO", "ENOSPC"),
@@ -42,21 +42,24 @@ class Stage:
     def __init__(self, folder: Path, far_side: FarSide) -> None:
         self.folder, self.far_side = folder, far_side
         self.killer = Killer()
+        self._points: dict[tuple[str, ...], list[tuple[str, int]]] = {}
 
     def trial(self, kind: Kind, manner: str = "plain") -> Trial:
         return Trial(self.folder, self.killer, self.far_side, kind, manner)
 
     def points(self, kind: Kind, watch: str, manner: str = "plain") -> list[tuple[str, int]]:
-        recorded = self.trial(kind, manner).live(watch=watch)
-        assert recorded["code"] == 0, recorded
-        found = points(str(recorded["log"]))
-        assert found, f"nothing was recorded of the {watch}"
-        return found
+        key = (kind.name, watch, manner)
+        if key not in self._points:
+            recorded = self.trial(kind, manner).live(watch=watch)
+            assert recorded["code"] == 0, recorded
+            self._points[key] = points(str(recorded["log"]))
+            assert self._points[key], f"nothing was recorded of the {watch}"
+        return self._points[key]
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory, far_side: FarSide) -> Iterator[Stage]:
-    made = Stage(tmp_path_factory.mktemp("trials"), far_side)
+def stage(memory: Path, far_side: FarSide) -> Iterator[Stage]:
+    made = Stage(memory, far_side)
     yield made
     made.killer.close()
 

@@ -176,8 +176,8 @@ def swapping(manner: str) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.timeout(1200 if LONG else 120)
-def test_what_was_recorded_is_what_is_sent(tmp_path: Path, far_side: FarSide) -> None:
-    race = Race(tmp_path, far_side)
+def test_what_was_recorded_is_what_is_sent(memory: Path, far_side: FarSide) -> None:
+    race = Race(memory, far_side)
     try:
         for manner, part in MANNERS.items():
             before = race.while_swapped, race.writes, race.seconds
