@@ -6,7 +6,7 @@ A real SMTP server. What it does with a mail stands in the first word of the rec
     refused-once.…  says 550 to the first mail, takes the next
     cut.…           takes it and hangs up without an answer
     lost-once.…     hangs up on the first mail without taking it, takes the next
-    late.…          takes it after `LATE_SECONDS`, whether or not the sender still waits
+    slow.…          takes it, but thinks for `SLOW_SECONDS` about the recipient before
 
 Run as a script: `python farside.py RECORD`; it prints its port and serves until its input ends.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-LATE_SECONDS = 3.0
+SLOW_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class FarSide:
         self._process.wait(timeout=20)
         self._process.stdout.close()
 
+    def was_asked(self, to: str) -> bool:
+        """Whether the slow server has heard of this recipient."""
+        asked = self._record.with_name("asked")
+        return asked.exists() and to in asked.read_text("utf-8")
+
     def taken(self, to: str = "") -> list[Effect]:
         """The mails that were taken, oldest first; for one recipient if named."""
         lines = self._record.read_text("utf-8").splitlines()
@@ -81,6 +86,15 @@ class _Handler:
         self._seen: set[str] = set()
         self._lock = threading.Lock()
 
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        envelope.rcpt_tos.append(address)
+        if address.startswith("slow."):
+            self._note("asked", {"to": address})
+            await asyncio.sleep(SLOW_SECONDS)
+        return "250 fine"
+
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         [to] = envelope.rcpt_tos
         manner = to.partition(".")[0]
@@ -91,8 +105,6 @@ class _Handler:
         if manner == "lost-once" and first:
             server.transport.close()
             return "421 gone"
-        if manner == "late":
-            await asyncio.sleep(LATE_SECONDS)
         self._take(to, envelope.original_content)
         if manner == "cut":
             server.transport.close()
@@ -107,7 +119,11 @@ class _Handler:
             "message_id": message["Message-ID"],
             "sha": hashlib.sha256(raw).hexdigest(),
         }
-        with self._lock, self._record.open("a", encoding="utf-8") as file:
+        self._note("taken", line)
+
+    def _note(self, what: str, line: dict[str, Any]) -> None:
+        path = self._record.with_name(what)
+        with self._lock, path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 

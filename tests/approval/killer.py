@@ -126,6 +126,7 @@ def _child(fault: dict[str, Any], scratch: Path, go: int) -> int:
     ctypes.CDLL(None).prctl(0x59616D61, -1, 0, 0, 0)  # PR_SET_PTRACER: anybody may watch
     errors = os.open(scratch / "stderr", os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(errors, 2)
+    (scratch / "pid").write_text(str(os.getpid()))
     sys.executable = _server_program(fault, scratch)
     if fault["watch"] == "talker":
         _watch_talker(fault, scratch / "log")

@@ -6,12 +6,16 @@ after a restart, at the system calls of that life. The far side's own record is 
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from farside import FarSide
+from farside import SLOW_SECONDS, FarSide
 from killer import Killer, points
 from kinds import KINDS, Kind
 from sweeper import LONG, SEED, chosen, strace_fault
@@ -111,3 +115,28 @@ def _check(trial: Trial, point: str, then: list[str]) -> None:
         assert seen[0] == ("sent" if found else "asked"), (point, seen)
     else:
         assert seen == then, (point, seen)
+
+
+def test_a_call_under_way_does_not_outlive_its_executor(
+    memory: Path, killer: Killer, far_side: FarSide
+) -> None:
+    """Killed while the mail server thinks: what has not left then must not leave later.
+
+    Else the person looks, sees nothing, says so, and it goes out twice.
+    """
+    trial = Trial(memory, killer, far_side, KINDS["email.send"], "slow")
+    result: list[dict[str, object]] = []
+    life = threading.Thread(target=lambda: result.append(trial.live()))
+    life.start()
+    end = time.monotonic() + 30
+    while not far_side.was_asked(trial.address) and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(int((trial.root / "scratch/pid").read_text()), signal.SIGKILL)
+    killed = time.monotonic()
+    before = trial.effects
+    life.join()
+    print(f"the last process ended {time.monotonic() - killed:.1f} s after the kill")
+    time.sleep(max(0.0, killed + SLOW_SECONDS + 1 - time.monotonic()))
+    assert result[0]["code"] == -9
+    assert before == trial.effects == 0
+    trial.judge("killed while the mail server thought")
