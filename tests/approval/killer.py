@@ -91,7 +91,7 @@ def _server_program(fault: dict[str, Any], scratch: Path) -> str:
     watched = ""
     if fault["watch"] == "server":
         words = " ".join(_injection(fault))
-        watched = f"strace -f -q --seccomp-bpf -o {scratch}/log {words} "
+        watched = f"strace -f -q -o {scratch}/log {words} "
     path = scratch / "python"
     environment = f'PYTHONPATH="{os.environ.get("PYTHONPATH", "")}" PYTHONDONTWRITEBYTECODE=1'
     path.write_text(f'#!/bin/sh\nexport {environment}\nexec {watched}{python} "$@"\n')
