@@ -11,7 +11,7 @@ help:
 	@echo "make demo    the whole desk on this machine; no account and no key needed"
 	@echo "make test    the tests"
 	@echo "make fuzz    the state machine of sync at length (FUZZ=examples,steps)"
-	@echo "make sweep   one cycle killed at every system call, and 10,000 rounds (hours)"
+	@echo "make sweep   sync and the executor killed at every system call, 10,000 rounds (hours)"
 	@echo "make check   lint, format, types, import contracts"
 	@echo "make race    10,000 tasks, four agents, 500 kills and cuts, judged from the hub's history"
 	@echo "make bench   the numbers of docs/numbers.md, measured here"
@@ -28,7 +28,7 @@ fuzz: $(VENV)/.dev
 
 sweep: $(VENV)/.dev
 	@NIGHTDESK_LONG=1 $(BIN)/python -m pytest -s tests/sync/test_crash_sweep.py \
-	  tests/sync/test_flatness.py $(ARGS)
+	  tests/sync/test_flatness.py tests/approval $(ARGS)
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff check --no-cache .

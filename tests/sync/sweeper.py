@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import pickle
+import random
 import re
 import shutil
 import signal
@@ -24,6 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+LONG = bool(os.environ.get("NIGHTDESK_LONG"))
+SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 CALLS = (
     "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "openat", "open",
     "creat", "mkdir", "mkdirat", "rmdir", "write", "pwrite64", "fsync", "fdatasync", "ftruncate",
@@ -81,6 +84,23 @@ class Sweeper:
         self._process.stdin.close()
         self._process.wait(timeout=60)
         self._process.stdout.close()
+
+
+def strace_fault() -> str:
+    """Why no crash can be injected here, or ""."""
+    if sys.platform != "linux" or not shutil.which("strace"):
+        return "strace is not installed: no crash was injected"
+    done = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
+    return "" if done.returncode == 0 else "strace may not watch here: no crash was injected"
+
+
+def chosen(every: list[Any], number: int) -> list[Any]:
+    """All points in the long run, else some, spread over the whole."""
+    if LONG or len(every) <= number:
+        return every
+    step = len(every) / number
+    dice = random.Random(SEED)
+    return [every[int(n * step + dice.random() * step)] for n in range(number)]
 
 
 def points(log: str, *, reads: bool = False, pipes: bool = True) -> list[tuple[str, int]]:
@@ -233,7 +253,7 @@ def _carry_out(run: dict[str, Any]) -> dict[str, Any]:
     _, status = os.waitpid(child, 0)
     if strace:
         strace.communicate(timeout=60)
-    _end_orphans(killed=os.WIFSIGNALED(status) and run["when"] % 2 == 0)
+    end_orphans(killed=os.WIFSIGNALED(status) and run["when"] % 2 == 0)
     said = scratch / "said"
     text = log.read_text(errors="replace") if log.exists() else ""
     fired = (scratch / "fired").exists() or (
@@ -248,7 +268,7 @@ def _carry_out(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _end_orphans(*, killed: bool) -> None:
+def end_orphans(*, killed: bool) -> None:
     """Wait for the git commands that outlive the agent, or end them, as a machine that stops."""
     deadline = time.monotonic() + 30
     while True:

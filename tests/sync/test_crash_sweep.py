@@ -10,25 +10,21 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sweeper import Run, Sweeper, points
+from sweeper import LONG, SEED, Run, Sweeper, chosen, points, strace_fault
 from twovaults import Desk, Side
 
 from nightdesk.errors import HubRefused
 from nightdesk.sync.storage import cannot_for_now
 from nightdesk.vault.layout import Folder, conflict_name, place_of
 
-LONG = bool(os.environ.get("NIGHTDESK_LONG"))
-SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "3"))
 ERRORS = [
     ("fsync", "error=EIO"), ("fdatasync", "error=EIO"), ("write", "error=ENOSPC"),
@@ -38,15 +34,8 @@ ERRORS = [
 CLAIMS = [f"Needs_Action/general/c{n}.md" for n in range(2)]
 
 
-def _strace_works() -> str:
-    if sys.platform != "linux" or not shutil.which("strace"):
-        return "strace is not installed: no crash was injected"
-    done = subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False)
-    return "" if done.returncode == 0 else "strace may not watch here: no crash was injected"
-
-
 pytestmark = [
-    pytest.mark.skipif(bool(_strace_works()), reason=_strace_works() or "-"),
+    pytest.mark.skipif(bool(strace_fault()), reason=strace_fault() or "-"),
     pytest.mark.second_device,
     pytest.mark.timeout(8 * 3600 if LONG else 240 + 20 * SAMPLE),
 ]
@@ -165,15 +154,6 @@ def stage(desk: Desk) -> Iterator[Stage]:
         sweeper.close()
 
 
-def chosen(every: list[Any], number: int = SAMPLE) -> list[Any]:
-    """All points in the long run, else some, spread over the whole."""
-    if LONG or len(every) <= number:
-        return every
-    step = len(every) / number
-    dice = random.Random(SEED)
-    return [every[int(n * step + dice.random() * step)] for n in range(number)]
-
-
 def recover(desk: Desk, incoming: Any = None) -> None:
     """Start again, as the agents do, until nothing moves."""
     local = desk.local
@@ -239,7 +219,7 @@ def test_the_agent_killed_at_every_system_call(stage: Stage) -> None:
     every = stage.agent_points()
     assert len(every) > 60, every
     last = dict(every)
-    some = chosen(every)
+    some = chosen(every, SAMPLE)
     missed: list[tuple[str, int]] = []
     for call, when in some:
         what = f"seed {SEED}: agent killed at {call} {when}"
@@ -262,7 +242,7 @@ def test_the_agent_killed_at_every_system_call(stage: Stage) -> None:
 def test_a_git_command_killed_at_every_system_call(stage: Stage, lives: bool) -> None:
     every = stage.git_points()
     assert len(every) > 60, every
-    some = chosen(every)
+    some = chosen(every, SAMPLE)
     print(f"seed {SEED}: {len(some)} of {len(every)} points of git")
     for command, call, when in some:
         what = f"seed {SEED}: git command {command} killed at {call} {when}"
@@ -281,7 +261,7 @@ def test_a_failing_disk_at_every_system_call(stage: Stage, of_git: bool) -> None
         stage.git_points(pipes=False) if of_git else [(0, *point) for point in stage.agent_points()]
     )
     every = [point for point in found if point[1] in faults]
-    some = chosen(every)
+    some = chosen(every, SAMPLE)
     print(f"seed {SEED}: {len(some)} of {len(every)} failures")
     for command, call, when in some:
         fault = faults[call]

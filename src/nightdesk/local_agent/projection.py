@@ -20,6 +20,7 @@ from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import OPEN, Event
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
+from nightdesk.vault.actions import files_in
 from nightdesk.vault.documents import DRAFT_HEADING, OUTCOME_HEADING, read_card, stamp
 from nightdesk.vault.layout import Folder, conflict_name, done_path, place_of, zone_path
 from nightdesk.vault.notes import Value, parse_note, render_note
@@ -183,19 +184,39 @@ class Projection:
             data = _with_outcome(base, status, lines)
             if not replace_unchanged(self._vault / found.path, found.data, data):
                 return False
-        return self._to_done(found.path, row.id, row.updated)
+        if not self._to_done(found.path, row.id, row.updated):
+            return False
+        return self._card_from_copy(row, status, lines)
 
     def _card_from_copy(self, row: Row, status: str, lines: Sequence[str]) -> bool:
-        if find_done(self._vault, row.id):
+        there = find_done(self._vault, row.id)
+        if there and (status not in DONE_WORDS or self._shown_as_sent(row)):
             return True
+        found = look_at(self._vault, there) if there else None
+        if found:  # saved in the very moment of the move, or not ours: Done/ shows what was sent
+            beside = conflict_name(found.path, found.data)
+            files.move(self._vault / found.path, self._vault / beside)
         path = done_path(row.id, row.updated)
         base = _parsed(path, self._approved(row))
         files.create(self._vault / path, _with_outcome(base, status, lines))
         return True
 
+    def _shown_as_sent(self, row: Row) -> bool:
+        for name in _names(row.id):
+            found = look_at(self._vault, done_path(name, row.updated))
+            if found is None:
+                return False
+            if found.note.get("status") in DONE_WORDS:
+                try:
+                    action = read_card(found.data, found.path).action
+                except NoteError:
+                    continue
+                if action.digest(files_in(row.canonical)) == row.digest:
+                    return True
+        return False
+
     def _to_done(self, path: str, note_id: str, when: datetime) -> bool:
-        names = [note_id, *(f"{note_id}-{n}" for n in range(2, 100))]
-        for name in names:  # a name may be taken by a note that is not this one
+        for name in _names(note_id):  # a name may be taken by a note that is not this one
             if files.move(self._vault / path, self._vault / done_path(name, when)):
                 return True
             if not (self._vault / path).exists():
@@ -233,6 +254,10 @@ class Projection:
             return True
         target = f"{Folder.NEEDS_ACTION}/{found.note.get('zone') or row.zone}/{found.place.name}"
         return files.move(self._vault / path, self._vault / target)
+
+
+def _names(note_id: str) -> list[str]:
+    return [note_id, *(f"{note_id}-{n}" for n in range(2, 100))]
 
 
 def done_lines(row: Row) -> list[str]:
