@@ -21,6 +21,7 @@ from nightdesk.config import Settings
 from nightdesk.connectors.email.outgoing import message_id_for
 from nightdesk.errors import NightdeskError, NotSent
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
+from nightdesk.local_agent.expiry import Expiry
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.preflight import Preflight
@@ -29,9 +30,11 @@ from nightdesk.local_agent.question import Questions
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
+from nightdesk.local_agent.superseded import Superseding
 from nightdesk.vault.actions import Action
 from nightdesk.vault.documents import stamp
 from nightdesk.vault.layout import STOP_FILE, Folder, place_of
+from nightdesk.vault.stopping import stop_notes
 
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
 """Carries out one action: tool ("email/send_email"), arguments, action id -> what came of it.
@@ -117,6 +120,8 @@ class Executor:
         reviewer = Reviewer(journal, vault, settings, clock, crash)
         self._intake = Intake(journal, vault, settings, reviewer, seen, clock, crash)
         self._preflight = Preflight(journal, vault, settings, self._intake.copies)
+        self._superseding = Superseding(journal, vault, self._intake, reviewer, clock)
+        self._expiry = Expiry(journal, clock)
         self._projection = Projection(journal, vault, clock, crash)
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
@@ -163,7 +168,8 @@ class Executor:
         self._questions.answers(turn)
         self._intake.take(turn)
         self._answers.rejections(turn)
-        self._answers.expire(turn)
+        self._superseding.withdraw(turn)
+        self._expiry.expire(turn)
         for row in self._journal.rows({State.APPROVED}):
             if turn.due(self._intake.hold_ends(row, turn.now)):
                 self._execute(row, turn)
@@ -195,11 +201,9 @@ class Executor:
         if not self._intake.still_stands(row):
             turn.deadlines.append(turn.now)  # changed since the look: look again first
             return
-        now = self._clock()
-        if row.expires and row.expires <= now:
-            self._journal.change(row, Event.EXPIRE, now, reason="Expired before it could be sent")
-            turn.notices.append(f"{row.id} expired before it could be sent. Nothing was sent.")
+        if self._expiry.stops(row, turn):
             return
+        now = self._clock()
         try:
             flight = self._preflight.approved(row, now)
             self._preflight.check(flight)
@@ -242,7 +246,7 @@ class Executor:
             turn.notices.append(f"{row.id} was not sent: {verdict.reason}")
 
     def _stopped(self) -> bool:
-        return os.path.lexists(self._vault / STOP_FILE)
+        return bool(stop_notes(self._vault))
 
     # --- what follows ----------------------------------------------------------------------
 
