@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from nightdesk.config import Settings
-from nightdesk.local_agent.found import Found
+from nightdesk.local_agent.folders import misspelt
+from nightdesk.local_agent.found import Found, look
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.projection import Projection
@@ -37,6 +39,7 @@ class Answers:
         intake: Intake,
         sightings: Sightings,
         clock: Callable[[], datetime],
+        vault: Path,
         feedback_seconds: float,
     ) -> None:
         self._journal = journal
@@ -45,6 +48,7 @@ class Answers:
         self._intake = intake
         self._sightings = sightings
         self._clock = clock
+        self._vault = vault
         self._window = feedback_seconds
         self._first: dict[str, tuple[float, str]] = {}
         self._missing: dict[str, float] = {}
@@ -103,6 +107,8 @@ class Answers:
                 on its way here.
         """
         there = {found.id for found in turn.everywhere()}
+        for folder in misspelt(self._vault):  # meant as an answer; the dashboard says which
+            there |= {found.id for found in look(self._vault, folder)}
         rows = self._journal.rows({State.CARDED})
         gone = [row for row in rows if row.id not in there and not in_hub(f"{row.id}.md")]
         self._missing = {row.id: self._missing.get(row.id, turn.now) for row in gone}

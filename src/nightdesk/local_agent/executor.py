@@ -33,7 +33,7 @@ from nightdesk.local_agent.states import Event, State
 from nightdesk.local_agent.superseded import Superseding
 from nightdesk.vault.actions import Action
 from nightdesk.vault.documents import stamp
-from nightdesk.vault.layout import STOP_FILE, Folder, place_of
+from nightdesk.vault.layout import Folder, place_of
 from nightdesk.vault.stopping import stop_notes
 
 Send = Callable[[str, dict[str, Any], str], Mapping[str, Any]]
@@ -115,6 +115,7 @@ class Executor:
         self._crash = crash
         self._ticks = ticks
         self._alone: weakref.finalize[Any, Any] | None = None
+        self._halted: set[str] = set()
         seen = Sightings()
         self._sightings = seen
         reviewer = Reviewer(journal, vault, settings, clock, crash)
@@ -126,7 +127,7 @@ class Executor:
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
         self._answers = Answers(
-            journal, settings, self._projection, self._intake, seen, clock, feedback_seconds
+            journal, settings, self._projection, self._intake, seen, clock, vault, feedback_seconds
         )
 
     def recover(self) -> PassReport:
@@ -192,12 +193,15 @@ class Executor:
     # --- the effect ------------------------------------------------------------------------
 
     def _execute(self, row: Row, turn: Round) -> None:
-        if self._stopped():
+        if names := stop_notes(self._vault):
             turn.stopped = True
-            turn.notices.append(
-                f"{row.id} waits: {STOP_FILE} lies in the vault. Remove it to go on."
-            )
+            if row.id not in self._halted:
+                what = "lies" if len(names) == 1 else "lie"
+                told = f"{row.id} waits: {', '.join(names)} {what} in the vault. "
+                turn.notices.append(told + "Remove it, or run `agent-local stop --off`, to go on.")
+            self._halted.add(row.id)
             return
+        self._halted.clear()
         if not self._intake.still_stands(row):
             turn.deadlines.append(turn.now)  # changed since the look: look again first
             return
@@ -244,9 +248,6 @@ class Executor:
         )
         if verdict.event is Event.FAIL:
             turn.notices.append(f"{row.id} was not sent: {verdict.reason}")
-
-    def _stopped(self) -> bool:
-        return bool(stop_notes(self._vault))
 
     # --- what follows ----------------------------------------------------------------------
 

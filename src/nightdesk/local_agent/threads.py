@@ -179,9 +179,10 @@ def sent_in_thread(journal: Journal, task: Task, row: Row) -> list[Newer]:
 
 def newer_line(found: Iterable[Newer]) -> str:
     """One line about what a draft does not know; "" where there is nothing."""
-    *others, newest = _ordered(found) or [None]
-    if newest is None:
+    ordered = _ordered(found)
+    if not ordered:
         return ""
+    *others, newest = ordered
     when = "" if newest.when == _NEVER else f", {newest.when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     first = f"Newer messages: {len(others) + 1}, the latest" if others else "Newer message:"
     also = "".join(f", also [[{other.id}]]" for other in others[:-3:-1])
