@@ -407,3 +407,16 @@ def test_cards_whose_time_is_over_without_a_jump_expire_at_once(laptop: Laptop) 
     laptop.later(72 * 3600 + 1)
     laptop.executor.pass_once()
     assert len(_expired(laptop)) == 5
+
+
+def test_why_a_card_came_back_stays_on_it_until_it_is_approved(laptop: Laptop) -> None:
+    """The refresh of untouched cards does not wipe the word of a lost journal away."""
+    laptop.desk()
+    laptop.move(PENDING, APPROVED)
+    laptop.close()
+    (laptop.state / "journal.sqlite").unlink()
+    laptop.open()
+    laptop.executor.pass_once()
+    for _ in range(2):
+        laptop.reviewer.adopt_pending()
+        assert "look into your Sent folder first" in laptop.read(PENDING)
