@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from local_laptop import APPROVED, CARD, DONE, PENDING, START, TASK, Laptop, task_note
 
 from nightdesk.errors import OutcomeUnknown, UsageError
+from nightdesk.local_agent.states import Event
 from nightdesk.local_agent.threads import Newer, Threads, newer_line, shows
 from nightdesk.local_agent.times import on_its_way, until
 from nightdesk.local_agent.undo import TooLate, undo
@@ -72,6 +74,16 @@ def test_a_quiet_vault_is_not_read_again(laptop: Laptop, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "scandir", lambda path: listed.append(str(path)) or scandir(path))
     threads.newer(_task(laptop))
     assert listed == []
+
+
+def test_two_changes_within_the_clocks_grain_are_both_seen(laptop: Laptop) -> None:
+    """A folder that was changed just now is listed again though its time is the same."""
+    laptop.task()
+    threads, now = Threads(laptop.vault), time.time()
+    for count in (1, 2):
+        _reply(laptop, "Done/2026-11", f"2026-11-23-re-77aa0{count}")
+        os.utime(laptop.vault / "Done/2026-11", (now, now))
+        assert len(threads.newer(_task(laptop))) == count
 
 
 def test_a_broken_note_or_a_link_in_the_thread_is_passed_over(laptop: Laptop) -> None:
@@ -156,6 +168,21 @@ def test_undo_in_doubt_promises_nothing(laptop: Laptop) -> None:
     with pytest.raises(TooLate, match="nobody can know"):
         undo(_desk(laptop), CARD)
     assert laptop.exists(APPROVED)
+
+
+def test_undo_that_loses_the_race_says_so(laptop: Laptop) -> None:
+    """The executor had begun when the file was moved away."""
+    laptop.desk()
+    laptop.approve()
+
+    def begins(seconds: float) -> None:
+        row = laptop.journal.get(CARD)
+        assert row is not None
+        for event in (Event.CLAIM, Event.INTEND, Event.CONFIRM):
+            row = laptop.journal.change(row, event, laptop.moment)
+
+    with pytest.raises(TooLate, match="was sent at"):
+        undo(_desk(laptop), CARD, begins)
 
 
 def test_undo_of_what_is_not_approved(laptop: Laptop) -> None:
