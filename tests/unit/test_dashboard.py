@@ -75,7 +75,7 @@ def test_it_shows_what_waits_who_works_what_happened_and_what_needs_a_look() -> 
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
     assert "⚠️ Cloud: silent" in text
     assert "STOP.md" not in text
-    assert "STOP.md" in render(View(stopped=True)).decode()
+    assert "STOP.md" in render(View(stopped=["STOP.md"])).decode()
 
 
 def test_gathering_names_local_only_notes_by_id_alone(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_gathering_names_local_only_notes_by_id_alone(tmp_path: Path) -> None:
     card = Card(id="x-email-1", task="x", zone="whatsapp", action=action)
     create(tmp_path / "Pending_Approval/whatsapp/x-email-1.md", card.note())
     with Journal(tmp_path / "state/journal.sqlite") as journal:
-        view = gather(tmp_path, journal, updates=[], troubles=[], health=[])
+        view = gather(tmp_path, journal, updates=[], troubles=[], health=[], now=NOON)
     text = render(view).decode()
     assert "2026-11-24-pay-aaaaaa" in text
     assert "x-email-1" in text
@@ -103,7 +103,12 @@ def test_gathering_shows_cards_tasks_news_and_broken_notes(tmp_path: Path) -> No
     news = Update("u", "cloud", NOON, "Drafted [[t-email-1]]")
     with Journal(tmp_path / "state/journal.sqlite") as journal:
         view = gather(
-            tmp_path, journal, updates=[news], troubles=[Attention("hub", "gone")], health=[]
+            tmp_path,
+            journal,
+            updates=[news],
+            troubles=[Attention("hub", "gone")],
+            health=[],
+            now=NOON,
         )
     [waiting] = view.waiting
     assert "[[t-email-1]]" in waiting

@@ -34,12 +34,13 @@ from nightdesk.local_agent.review import Reviewer
 from nightdesk.local_agent.round import PassReport
 from nightdesk.local_agent.sending import Sender
 from nightdesk.local_agent.skills import HANDLERS
+from nightdesk.local_agent.states import State
 from nightdesk.local_agent.updates import UpdateLog
 from nightdesk.local_agent.view import attention, gather, keep_attention
 from nightdesk.policy import Role, Zone
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.desk import check_vault, drafting_for, engine_for
-from nightdesk.skills.drafting import tell_failure, wants_draft
+from nightdesk.skills.drafting import asked_again, tell_failure, wants_draft
 from nightdesk.skills.manifest import load_skills, skills_root
 from nightdesk.skills.registry import Registry
 from nightdesk.skills.shared import claimable
@@ -47,7 +48,7 @@ from nightdesk.sync.engine import CycleReport
 from nightdesk.sync.entries import Refusal
 from nightdesk.sync.hub import Heartbeat
 from nightdesk.vault import claims, files
-from nightdesk.vault.documents import read_task
+from nightdesk.vault.documents import Task, read_task
 from nightdesk.vault.files import move
 from nightdesk.vault.layout import DASHBOARD, Folder, done_path
 from nightdesk.vault.scan import notes_in, read
@@ -161,6 +162,8 @@ class LocalAgent:
         )
         self._tell(report)
         self._troubles["held"] = [Attention(name, why) for name, why in report.held.items()]
+        if report.approved or report.notices:
+            self._show()  # before the hub is asked: the hold is short
         self._next_step = report.waiting_until
         if report.waiting_until is not None:
             pauses.append(report.waiting_until)
@@ -306,8 +309,8 @@ class LocalAgent:
                 task = read_task(data, place.path)
                 if not wants_draft(self._vault, task):
                     continue
-                if self.journal.rows(task=task.id) and not task.feedback:
-                    continue  # its card was deleted a moment ago
+                if not self._may_draft(task):
+                    continue
                 cards = self._registry.run(
                     "plan-request", desk=self._drafting, task=task, claim=place.path
                 )
@@ -326,6 +329,13 @@ class LocalAgent:
         self._troubles["plans"] = troubles
         self._reviewer.adopt_pending()
 
+    def _may_draft(self, task: Task) -> bool:
+        """Whether no card of a task is still being settled: one may just have been deleted."""
+        rows = self.journal.rows(task=task.id)
+        if rows and not asked_again(task):
+            return False
+        return all(row.state is State.DONE or row.projected for row in rows)
+
     def _show(self) -> None:
         check_vault(self._vault)  # it may have gone since the pass began
         view = gather(
@@ -338,6 +348,8 @@ class LocalAgent:
                 self._sync_state,
                 *silent.health(self._beats(), self._desk.settings.sync),
             ),
+            now=self._clock(),
+            hold_seconds=self._desk.settings.approval.hold_seconds,
         )
         keep_attention(self._desk.state, view.attention)
         try:

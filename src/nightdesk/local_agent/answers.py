@@ -1,12 +1,14 @@
-"""The person's other two answers: a move to Rejected/, and none at all (the card expires)."""
+"""The person's other answers: a move to Rejected/, with or without a word, and a deletion."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from nightdesk.config import Settings
-from nightdesk.local_agent.found import Found
+from nightdesk.local_agent.folders import misspelt
+from nightdesk.local_agent.found import Found, look
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.projection import Projection
@@ -27,7 +29,7 @@ MAX_FEEDBACK_CHARACTERS = 4_000
 
 
 class Answers:
-    """Takes rejections with their feedback, and lets unanswered cards expire."""
+    """Takes rejections with their feedback, and files the cards that are closed."""
 
     def __init__(
         self,
@@ -37,6 +39,7 @@ class Answers:
         intake: Intake,
         sightings: Sightings,
         clock: Callable[[], datetime],
+        vault: Path,
         feedback_seconds: float,
     ) -> None:
         self._journal = journal
@@ -45,6 +48,7 @@ class Answers:
         self._intake = intake
         self._sightings = sightings
         self._clock = clock
+        self._vault = vault
         self._window = feedback_seconds
         self._first: dict[str, tuple[float, str]] = {}
         self._missing: dict[str, float] = {}
@@ -78,9 +82,9 @@ class Answers:
         self._taken_back(turn)
 
     def settle(self, turn: Round) -> None:
-        """Show rejected cards whose time for feedback is over, and expired ones."""
+        """File rejected cards whose time for feedback is over, expired and replaced ones."""
         lying = {found.id: found for found in turn.rejected if not found.fault}
-        for row in self._journal.rows({State.REJECTED, State.EXPIRED}):
+        for row in self._journal.rows({State.REJECTED, State.EXPIRED, State.SUPERSEDED}):
             if row.projected:
                 continue
             if row.state is State.EXPIRED:
@@ -89,16 +93,11 @@ class Answers:
                     f"For a new draft, move [[{row.task}]] back to Needs_Action/.",
                 ]
                 self._projection.closed(row, "expired", lines)
+            elif row.state is State.SUPERSEDED:
+                lines = [f"Withdrawn: {stamp(row.updated)}. Nothing was sent."]
+                self._projection.closed(row, "superseded", lines)
             else:
                 self._settle_rejected(row, lying.get(row.id), turn)
-
-    def expire(self, turn: Round) -> None:
-        """Let cards expire that nobody has answered in time."""
-        now = turn.moment
-        rejected = {found.id for found in turn.rejected}
-        for row in self._journal.rows({State.CARDED}):
-            if row.expires and row.expires <= now and row.id not in rejected:
-                self._expire(row, turn)
 
     def deleted(self, turn: Round, in_hub: Callable[[str], bool]) -> None:
         """Close cards that the person deleted or moved out of the folders of the desk.
@@ -108,6 +107,8 @@ class Answers:
                 on its way here.
         """
         there = {found.id for found in turn.everywhere()}
+        for folder in misspelt(self._vault):  # meant as an answer; the dashboard says which
+            there |= {found.id for found in look(self._vault, folder)}
         rows = self._journal.rows({State.CARDED})
         gone = [row for row in rows if row.id not in there and not in_hub(f"{row.id}.md")]
         self._missing = {row.id: self._missing.get(row.id, turn.now) for row in gone}
@@ -117,12 +118,6 @@ class Answers:
                 reason = "You deleted its card"
                 self._journal.change(row, Event.REJECT, self._clock(), detail=reason, reason=reason)
                 turn.notices.append(f"{row.id}: its card was deleted. Nothing was sent.")
-
-    def _expire(self, row: Row, turn: Round) -> None:
-        self._journal.change(
-            row, Event.EXPIRE, self._clock(), reason="Expired: nobody answered in time"
-        )
-        turn.notices.append(f"{row.id} has expired. Nothing was sent.")
 
     def _settle_rejected(self, row: Row, found: Found | None, turn: Round) -> None:
         feedback = feedback_of(found) if found else ""
@@ -135,8 +130,12 @@ class Answers:
         if not turn.due(ready):
             return
         lines = [f"Rejected: {stamp(row.updated)}. Nothing was sent."]
-        if feedback:
+        if feedback and self._projection.has_task(row):
             lines.append(f"With feedback: [[{row.task}]] went back for a new draft.")
+        elif feedback:
+            gone = f"its task {row.task} is no longer in the vault, so there is no new draft"
+            lines.append(f"With feedback, but {gone}. Write what you want into Inbox/.")
+            turn.notices.append(f"{row.id}: {gone}. Write what you want into Inbox/.")
         if self._projection.closed(row, "rejected", lines, feedback):
             self._first.pop(row.id, None)
 

@@ -22,6 +22,7 @@ from nightdesk.runtime.command import (
 )
 from nightdesk.runtime.shown import show_checks, show_skills, show_table
 from nightdesk.supervise import logs
+from nightdesk.vault import stopping
 from nightdesk.vault.layout import STOP_FILE
 from nightdesk.vault.scan import read
 
@@ -196,6 +197,18 @@ def reject(
 
 
 @app.command()
+def undo(note_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Take an approval back while it is held; says so if it is too late."""
+    from nightdesk.local_agent.undo import undo as take_back
+
+    path = take_back(open_desk(Role.LOCAL, config), note_id)
+    if as_json:
+        print_json({"ok": True, "path": path})
+    else:
+        typer.echo(f"Taken back in time: nothing was sent. It lies in {path} again.")
+
+
+@app.command()
 def stop(
     config: ConfigOption = None,
     off: Annotated[bool, typer.Option("--off", help="Let the work go on again.")] = False,
@@ -203,10 +216,10 @@ def stop(
     """Emergency stop: nothing is carried out until it is taken back (STOP.md in the vault)."""
     desk = open_desk(Role.LOCAL, config)
     if off:
-        waiting_notes.release(desk.vault)
+        stopping.release(desk.vault)
         typer.echo("Work goes on.")
     else:
-        waiting_notes.stop(desk.vault)
+        stopping.stop(desk.vault)
         typer.echo(f"Stopped. `agent-local stop --off`, or deleting {STOP_FILE}, lets it go on.")
 
 

@@ -45,9 +45,13 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that the dashboard shows; every plain text is one line of Markdown."""
+    """Everything that the dashboard shows; every plain text is one line of Markdown.
 
-    stopped: bool = False
+    Attributes:
+        stopped: the names of what lies in the vault's root and halts everything.
+    """
+
+    stopped: Sequence[str] = ()
     waiting: Sequence[str] = ()
     approved: Sequence[str] = ()
     in_progress: Sequence[str] = ()
@@ -62,9 +66,10 @@ def render(view: View) -> bytes:
     """Write the dashboard."""
     parts = ["# Nightdesk\n"]
     if view.stopped:
+        names = ", ".join(f"`{inert_code(name)}`" for name in view.stopped)
         parts.append(
-            "> [!danger] Stopped: nothing is carried out while STOP.md is in the vault. "
-            "Delete it to go on.\n"
+            f"> [!danger] Stopped: nothing is carried out while {names} is in the vault. "
+            "What you approve waits. Delete it, or run `agent-local stop --off`, to go on.\n"
         )
     waiting = [*view.waiting]
     parts.append(_section(f"Waiting for you ({len(waiting)})", waiting, "Nothing waits for you."))

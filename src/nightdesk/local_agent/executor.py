@@ -7,7 +7,6 @@ later is never called again; it is looked for, and the person is asked.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -19,6 +18,7 @@ from nightdesk.local_agent.alone import Alone
 from nightdesk.local_agent.answers import FEEDBACK_SECONDS, Answers
 from nightdesk.local_agent.calling import Caller, Send
 from nightdesk.local_agent.doubt import Doubts
+from nightdesk.local_agent.expiry import Expiry
 from nightdesk.local_agent.intake import Intake
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.lookout import Lookout, Probe
@@ -29,7 +29,9 @@ from nightdesk.local_agent.returning import Returning
 from nightdesk.local_agent.review import Reviewer, no_crash
 from nightdesk.local_agent.round import RETRY_SECONDS, PassReport, Round, Sightings
 from nightdesk.local_agent.states import Event, State
-from nightdesk.vault.layout import STOP_FILE, Folder, place_of
+from nightdesk.local_agent.superseded import Superseding
+from nightdesk.vault.layout import Folder, place_of
+from nightdesk.vault.stopping import stop_notes
 
 __all__ = ["Executor", "PassReport", "Probe", "Send"]
 
@@ -71,11 +73,14 @@ class Executor:
         self._crash = crash
         self._ticks = ticks
         self._alone = Alone(journal.path.parent)
+        self._halted: set[str] = set()
         seen = Sightings()
         self._sightings = seen
         reviewer = Reviewer(journal, vault, settings, clock, crash)
         self._intake = Intake(journal, vault, settings, reviewer, seen, clock, crash)
         self._preflight = Preflight(journal, vault, settings, self._intake.copies)
+        self._superseding = Superseding(journal, vault, self._intake, reviewer, clock)
+        self._expiry = Expiry(journal, clock)
         self._projection = Projection(journal, vault, clock, crash)
         quiet = settings.approval.quiet_seconds
         self._questions = Questions(journal, vault, self._projection, clock, quiet, seen)
@@ -91,7 +96,7 @@ class Executor:
         self._caller = Caller(journal, settings, send, clock, crash)
         self._returning = Returning(journal, self._lookout, clock, in_touch)
         self._answers = Answers(
-            journal, settings, self._projection, self._intake, seen, clock, feedback_seconds
+            journal, settings, self._projection, self._intake, seen, clock, vault, feedback_seconds
         )
 
     def recover(self) -> PassReport:
@@ -129,7 +134,8 @@ class Executor:
         self._questions.answers(turn)
         self._intake.take(turn)
         self._answers.rejections(turn)
-        self._answers.expire(turn)
+        self._superseding.withdraw(turn)
+        self._expiry.expire(turn)
         for row in self._journal.rows({State.APPROVED}):
             with turn.one_card(row.id):
                 if turn.due(self._intake.hold_ends(row, turn.now)):
@@ -178,22 +184,23 @@ class Executor:
         return turn
 
     def _execute(self, row: Row, turn: Round) -> None:
-        if self._stopped():
+        if names := stop_notes(self._vault):
             turn.stopped = True
-            turn.notices.append(
-                f"{row.id} waits: {STOP_FILE} lies in the vault. Remove it to go on."
-            )
+            if row.id not in self._halted:
+                what = "lies" if len(names) == 1 else "lie"
+                told = f"{row.id} waits: {', '.join(names)} {what} in the vault. "
+                turn.notices.append(told + "Remove it, or run `agent-local stop --off`, to go on.")
+            self._halted.add(row.id)
             return
+        self._halted.clear()
         if not self._intake.still_stands(row):
             turn.deadlines.append(turn.now)  # changed since the look: look again first
             return
-        now = self._clock()
-        if row.expires and row.expires <= now:
-            self._journal.change(row, Event.EXPIRE, now, reason="Expired before it could be sent")
-            turn.notices.append(f"{row.id} expired before it could be sent. Nothing was sent.")
+        if self._expiry.stops(row, turn):
             return
         if self._returning.waits_for_hub(row, turn):
             return
+        now = self._clock()
         try:
             flight = self._preflight.approved(row, now)
             self._preflight.check(flight)
@@ -212,9 +219,6 @@ class Executor:
         row = self._caller.call(row, flight)
         if row.state is State.FAILED_SAFE:
             turn.notices.append(f"{row.id} was not sent: {row.reason}")
-
-    def _stopped(self) -> bool:
-        return os.path.lexists(self._vault / STOP_FILE)
 
     # --- what follows ----------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def read_alone(path: Path) -> tuple[bytes, tuple[int, int]]:
     return data, (status.st_ino, status.st_ctime_ns)
 
 
-def look(vault: Path, folder: Folder) -> list[Found]:
+def look(vault: Path, folder: Folder | str) -> list[Found]:
     """Every note below a folder, and every link that stands where a note would."""
     found = [one for place in scan.notes_in(vault, folder) if (one := look_at(vault, place.path))]
     return found + list(_links(vault, str(folder)))

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS actions (
   reason TEXT NOT NULL DEFAULT '', result TEXT NOT NULL DEFAULT '{}',
   projected INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX IF NOT EXISTS actions_by_state ON actions (state);
+CREATE INDEX IF NOT EXISTS actions_by_state ON actions (state, updated);
 CREATE INDEX IF NOT EXISTS actions_by_task ON actions (task);
 CREATE UNIQUE INDEX IF NOT EXISTS one_key ON actions (message_id) WHERE message_id <> '';
 CREATE TABLE IF NOT EXISTS events (
@@ -201,6 +201,14 @@ class Journal:
             sql += " AND task=?"
             values.append(task)
         return [_row(r) for r in self._read(f"{sql} ORDER BY created, id", tuple(values))]
+
+    def sent_since(self, when: datetime) -> list[Row]:
+        """The actions that went out after a moment, oldest first."""
+        found = self._read(
+            "SELECT * FROM actions WHERE state IN (?, ?) AND updated > ? ORDER BY updated",
+            (str(State.CONFIRMED), str(State.DONE), _text(when)),
+        )
+        return [_row(r) for r in found]
 
     def add(
         self,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nightdesk.errors import NoteError, UsageError
 from nightdesk.vault.documents import Card, read_card
-from nightdesk.vault.files import create, move
-from nightdesk.vault.layout import STOP_FILE, Folder, Place
+from nightdesk.vault.files import move
+from nightdesk.vault.layout import Folder, Place
 from nightdesk.vault.notes import parse_note, render_note
 from nightdesk.vault.scan import notes_in, read
 from nightdesk.vault.unchanged import replace_unchanged
@@ -104,14 +103,3 @@ def _move(vault: Path, place: Place, folder: Folder) -> str:
             f"{place.stem} has moved in between", remedy="`agent-local pending` shows what waits"
         )
     return target
-
-
-def stop(vault: Path) -> None:
-    """Halt all execution: the executor looks for this file before every call."""
-    with suppress(FileExistsError):
-        create(vault / STOP_FILE, b"Nothing is carried out while this note is here.\n")
-
-
-def release(vault: Path) -> None:
-    """Let execution go on."""
-    (vault / STOP_FILE).unlink(missing_ok=True)

@@ -17,9 +17,12 @@ from nightdesk.local_agent.checks import count_gaps
 from nightdesk.local_agent.found import find_done, find_task, read_alone
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import State
+from nightdesk.local_agent.threads import Threads, newer_line, sent_in_thread, shows
+from nightdesk.vault import scan
 from nightdesk.vault.actions import files_in
 from nightdesk.vault.attached import Attached, fetch
-from nightdesk.vault.documents import Card, read_card
+from nightdesk.vault.body import split_draft
+from nightdesk.vault.documents import Card, read_card, read_task
 from nightdesk.vault.notes import Note, parse_note
 
 _AGAIN = "Read the card again and move it to Approved/ once more"
@@ -44,6 +47,7 @@ class Flight:
     vault: Path
     journal: Journal = field(repr=False)
     settings: Settings = field(repr=False)
+    threads: Threads = field(repr=False)
 
 
 Check = Callable[[Flight], None]
@@ -62,6 +66,7 @@ class Preflight:
         self._vault = vault
         self._settings = settings
         self._copies = copies
+        self._threads = Threads(vault)
 
     def approved(self, row: Row, now: datetime) -> Flight:
         """The card in the private copy, proved to be what was recorded.
@@ -78,7 +83,8 @@ class Preflight:
         files = files_in(row.canonical)
         if sha256(data) != row.approved_sha or card.action.digest(files) != row.digest:
             raise NotSent("the private copy is not what you approved", remedy=_AGAIN)
-        return Flight(row, card, files, note, now, self._vault, self._journal, self._settings)
+        context = (self._vault, self._journal, self._settings, self._threads)
+        return Flight(row, card, files, note, now, *context)
 
     @staticmethod
     def check(flight: Flight) -> None:
@@ -122,5 +128,19 @@ def task_is_open(flight: Flight) -> None:
         )
 
 
-CHECKS: tuple[Check, ...] = (attachments_are_there, no_gaps, task_is_open)
+def nothing_newer(flight: Flight) -> None:
+    """What came into the thread since the draft was made must have been shown on the card."""
+    path = find_task(flight.vault, flight.row.task) or find_done(flight.vault, flight.row.task)
+    try:
+        task = read_task(scan.read(flight.vault, path), path) if path else None
+    except (FileNotFoundError, NoteError):
+        task = None
+    if task is None:
+        return
+    newer = flight.threads.newer(task) + sent_in_thread(flight.journal, task, flight.row)
+    if not shows(split_draft(flight.note.text).above, newer):
+        raise NotSent(newer_line(newer), remedy="Then move the card to Approved/ once more")
+
+
+CHECKS: tuple[Check, ...] = (attachments_are_there, no_gaps, task_is_open, nothing_newer)
 """In the order in which their reasons help most."""

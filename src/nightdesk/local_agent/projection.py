@@ -232,11 +232,22 @@ class Projection:
         found = look_at(self._vault, path)
         if found is None:
             return False
+        if found.note.get("status") == "redraft" and self._asked_since(row, found):
+            return True
         if found.note.get("status") != status:
             data = _with_outcome(found, status, [line])
             if not replace_unchanged(self._vault / path, found.data, data):
                 return False
         return self._to_done(path, found.place.stem, row.updated)
+
+    def _asked_since(self, row: Row, task: Found) -> bool:
+        # Another card of the task was sent back with feedback; this one does not answer that.
+        refused = self._journal.get(task.note.get("supersedes"))
+        return refused is not None and refused.id != row.id and row.created < refused.updated
+
+    def has_task(self, row: Row) -> bool:
+        """Whether the task of a card is still in the vault, open or finished."""
+        return bool(find_task(self._vault, row.task) or find_done(self._vault, row.task))
 
     def _task_back(self, row: Row, feedback: str) -> bool:
         path = find_task(self._vault, row.task) or find_done(self._vault, row.task)

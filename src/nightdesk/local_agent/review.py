@@ -18,8 +18,10 @@ from nightdesk.local_agent.checks import warnings_for
 from nightdesk.local_agent.found import QUESTION_ID, Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
 from nightdesk.local_agent.states import Event, State
+from nightdesk.local_agent.threads import Threads, newer_line, sent_in_thread, shows
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files, scan
+from nightdesk.vault.body import DraftFault, split_draft
 from nightdesk.vault.documents import (
     ORIGINAL_CUT,
     Card,
@@ -68,6 +70,7 @@ class Reviewer:
         self._clock = clock
         self._crash = crash
         self._attachments = Attachments(journal, vault)
+        self._threads = Threads(vault)
         self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
         self.whereabouts: Callable[[str], frozenset[str]] = lambda task: frozenset()
 
@@ -129,11 +132,11 @@ class Reviewer:
         self._clear_settled({found.path: found.sha for found in pending})
         return adopted
 
-    def adopt(self, found: Found, *extra: str) -> list[str]:
+    def adopt(self, found: Found, reason: str = "") -> list[str]:
         """Review one note in `Pending_Approval/` that the journal does not know.
 
         Args:
-            extra: further warnings to put first.
+            reason: why it lies here; stands first on the card until it is approved.
 
         Returns:
             Its id, or nothing if it was refused.
@@ -142,12 +145,12 @@ class Reviewer:
             if found.fault:
                 raise found.fault
             card = self._checked(found.data, found.place, from_hub=False)
-            written, expires = self._written(card, found.path, extra=extra)
+            written, expires = self._written(card, found.path, extra=(reason,) if reason else ())
         except NoteError as e:
             self._refuse(found, str(e))
             return []
         self._crash("K0")
-        self._add(card, found.path, found.sha, written, expires)
+        self._add(card, found.path, found.sha, written, expires, reason)
         self._crash("K1")
         replace_unchanged(self._vault / found.path, found.data, written)
         self._crash("K2")
@@ -218,14 +221,34 @@ class Reviewer:
             update={
                 "created": min(card.created or now, now),
                 "expires": expires,
-                "warnings": (*extra, *warnings_for(card, task, [email.address, *email.aliases])),
+                "warnings": (
+                    *extra,
+                    *self._newer(card, task, row),
+                    *warnings_for(card, task, [email.address, *email.aliases]),
+                ),
                 "enclosed": self._attachments.lines(card.action),
                 "original": original.strip("\n"),
             }
         )
         return _proven(full, path), expires
 
-    def _add(self, card: Card, path: str, proposal: str, written: bytes, expires: datetime) -> None:
+    def _newer(self, card: Card, task: Task | None, row: Row | None) -> tuple[str, ...]:
+        """The line about what came into the thread since the draft, if anything did."""
+        if task is None:
+            return ()
+        sent = sent_in_thread(self._journal, task, row) if row else []
+        line = newer_line(self._threads.newer(task) + sent)
+        return (line,) if line else ()
+
+    def _add(
+        self,
+        card: Card,
+        path: str,
+        proposal: str,
+        written: bytes,
+        expires: datetime,
+        reason: str = "",
+    ) -> None:
         self._journal.add(
             Event.CARD,
             self._clock(),
@@ -237,6 +260,7 @@ class Reviewer:
             proposal_sha=proposal,
             card=written,
             expires=expires,
+            reason=reason,
         )
 
     def _known(self, row: Row, path: str, proposal: str) -> bytes | None:
@@ -255,12 +279,14 @@ class Reviewer:
     def _refresh(self, found: Found, row: Row) -> None:
         """Finish or renew a card that nobody has touched; one that a person changed is theirs."""
         if found.sha not in {row.card_sha, row.proposal_sha}:
+            self._flag_stale(found, row)
             return
         target = row.card
+        extra = (row.reason,) if row.reason else ()
         try:
             card = read_card(row.card, found.path)
-            if self.task_of(card.task) is not None:
-                target, _ = self._written(card, found.path, row=row)
+            if extra or self.task_of(card.task) is not None:
+                target, _ = self._written(card, found.path, row=row, extra=extra)
         except NoteError:
             return
         if target != found.data:
@@ -271,6 +297,20 @@ class Reviewer:
             self._journal.change(
                 row, Event.REVISE, self._clock(), card=target, card_sha=sha256(target)
             )
+
+    def _flag_stale(self, found: Found, row: Row) -> None:
+        """A card that a person changed is theirs: what it does not know stands on the dashboard."""
+        task = self.task_of(row.task)
+        flagged = {refusal.path for refusal in self._journal.refusals(lasting=False)}
+        if task is None or found.fault or found.path in flagged:
+            return
+        newer = self._threads.newer(task) + sent_in_thread(self._journal, task, row)
+        try:
+            shown = shows(split_draft(found.note.text).above, newer)
+        except DraftFault:
+            return  # it is told already that this is no card any more
+        if not shown:
+            self._refuse(found, newer_line(newer))
 
     def _quarantine(self, place: Place, data: bytes, reason: str) -> None:
         self._keep_evidence(data)

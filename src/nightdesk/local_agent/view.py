@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from nightdesk.errors import NightdeskError, NoteError
@@ -18,12 +19,14 @@ from nightdesk.local_agent.dashboard import (
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.pending import is_question
 from nightdesk.local_agent.states import State
+from nightdesk.local_agent.times import on_its_way, until
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files
 from nightdesk.vault.actions import ACTIONS
 from nightdesk.vault.documents import Card, read_card, read_task
-from nightdesk.vault.layout import STOP_FILE, Folder, Place
+from nightdesk.vault.layout import Folder, Place
 from nightdesk.vault.scan import notes_in, read
+from nightdesk.vault.stopping import stop_notes
 from nightdesk.vault.updates import Update
 
 _ATTENTION = "attention.json"
@@ -54,6 +57,8 @@ def gather(
     updates: Sequence[Update],
     troubles: Sequence[Attention],
     health: Sequence[Health],
+    now: datetime,
+    hold_seconds: float = 0.0,
 ) -> View:
     """Collect the view.
 
@@ -61,14 +66,19 @@ def gather(
         updates: the cloud's updates, newest first.
         troubles: what the last pass found besides the journal's own refusals.
         health: both sides.
+        now: the present moment, aware.
+        hold_seconds: how long an approval can still be taken back.
     """
     broken: list[Attention] = []
-    waiting = [line for place in notes_in(vault, Folder.PENDING) for line in _card(vault, place)]
+    waiting = [
+        line for place in notes_in(vault, Folder.PENDING) for line in _card(vault, place, now)
+    ]
+    stopped = tuple(stop_notes(vault))
     return View(
-        stopped=(vault / STOP_FILE).exists(),
+        stopped=stopped,
         waiting=waiting,
         approved=[
-            f"{_link(row.id)} – {_state_of(row)}"
+            f"{_link(row.id)} – {on_its_way(row, hold_seconds, now, stopped=bool(stopped))}"
             for row in journal.rows({State.APPROVED, State.CLAIMED, State.INTENT, State.IN_DOUBT})
         ],
         in_progress=list(_tasks(vault, Folder.IN_PROGRESS, broken)),
@@ -101,7 +111,7 @@ def _link(note_id: str) -> str:
     return f"[[{note_id}]]" if not set(note_id) & set("[]|#^") else inert(note_id)
 
 
-def _card(vault: Path, place: Place) -> Iterator[str]:
+def _card(vault: Path, place: Place, now: datetime) -> Iterator[str]:
     if place.group.casefold() in LOCAL_ONLY_ZONES:
         yield f"{_link(place.stem)} – {inert(place.group)}"
         return
@@ -117,13 +127,12 @@ def _card(vault: Path, place: Place) -> Iterator[str]:
         else:
             yield f"⚠️ {_link(place.stem)} – {inert(str(e.what))}. {inert(e.remedy)}"
         return
-    yield _card_line(card)
+    yield _card_line(card, now)
 
 
-def _card_line(card: Card) -> str:
+def _card_line(card: Card, now: datetime) -> str:
     warned = f" · ⚠️ {len(card.warnings)}" if card.warnings else ""
-    until = f" · until {moment(card.expires)}" if card.expires else ""
-    return f"{_link(card.id)} – {inert(card.action.summary())}{until}{warned}"
+    return f"{_link(card.id)} – {inert(card.action.summary())}{until(card.expires, now)}{warned}"
 
 
 def _tasks(vault: Path, folder: Folder, broken: list[Attention]) -> Iterator[str]:
@@ -141,12 +150,6 @@ def _tasks(vault: Path, folder: Folder, broken: list[Attention]) -> Iterator[str
         who = inert(place.group) if folder is Folder.IN_PROGRESS else "waits to be claimed"
         what = inert(task.subject) if task.subject else str(task.zone)
         yield f"{_link(place.stem)} – {who} – {what}"
-
-
-def _state_of(row: Row) -> str:
-    if row.state is State.IN_DOUBT:
-        return "begun, no clear answer; Nightdesk is looking whether it happened"
-    return "about to run" if row.state is State.APPROVED else "running"
 
 
 def _done(journal: Journal) -> Iterator[str]:

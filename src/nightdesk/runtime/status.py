@@ -10,8 +10,9 @@ import typer
 from nightdesk.runtime.command import Desk, print_json
 from nightdesk.sync.engine import is_running
 from nightdesk.sync.held_back import read_held_back
-from nightdesk.vault.layout import STOP_FILE, Folder
+from nightdesk.vault.layout import Folder
 from nightdesk.vault.scan import notes_in
+from nightdesk.vault.stopping import stop_notes
 
 _COUNTED = (
     Folder.INBOX,
@@ -31,7 +32,7 @@ def status_of(desk: Desk) -> dict[str, Any]:
         "running": is_running(desk.state),
         "vault": str(desk.vault),
         "hub": desk.settings.hub.url,
-        "stopped": (desk.vault / STOP_FILE).exists(),
+        "stopped": bool(stop_notes(desk.vault)),
         **counts,
         "held_back": [
             {"where": held.path, "line": held.line, "what": held.reason}

@@ -240,6 +240,7 @@ def _card(
 ) -> Card:
     number = number or next_number(desk.vault, task.id)
     previous = card_id(task.id, action.NAME, number - 1)
+    replaces = asked_again(task) and previous in cards_of(desk.vault, task.id)
     return Card(
         id=card_id(task.id, action.NAME, number),
         task=task.id,
@@ -248,7 +249,7 @@ def _card(
         created=desk.clock(),
         model=answer.model,
         why=" ".join(why.split())[:500],
-        supersedes=previous if task.feedback and number > 1 else "",
+        supersedes=previous if replaces else "",
         action=action,
         original=original,
     )
@@ -339,12 +340,26 @@ def handbook(vault: Path) -> str:
         return ""
 
 
+REOPENED = frozenset({"redraft", "expired", "rejected", "superseded", "done"})
+"""What the laptop writes into a task's `status` when it closes it or sends it back: a task that
+is open and says so was brought back by the person."""
+
+
+def asked_again(task: Task) -> bool:
+    """Whether an open task was closed or sent back before, and wants a new draft."""
+    return bool(task.feedback) or task.status in REOPENED
+
+
 def wants_draft(vault: Path, task: Task) -> bool:
-    """Whether a claimed task still wants a card: it has none, or its newest was sent back."""
+    """Whether a claimed task still wants a card.
+
+    It does if it has none, or if it was sent back or brought back from `Done/` and none of its
+    cards waits.
+    """
     cards = cards_of(vault, task.id)
     if not cards:
         return True
-    if not task.feedback:
+    if not asked_again(task):
         return False
     waiting = (
         place.stem
