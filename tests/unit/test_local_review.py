@@ -12,7 +12,8 @@ from local_laptop import CARD, PENDING, TASK, Laptop, proposal, task_note
 from pydantic import ValidationError
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.checks import warnings_for
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of
 from nightdesk.local_agent.journal import sha256
 from nightdesk.policy import Zone
 from nightdesk.vault.actions import EmailSend
@@ -32,7 +33,8 @@ def _warnings(task: Task | None = None, **fields: object) -> tuple[str, ...]:
     action = EmailSend.model_validate(values)
     card = Card(id=CARD, task=TASK, zone=Zone.EMAIL, action=action)
     task = task or read_task(task_note(), f"In_Progress/cloud/{TASK}.md")
-    return warnings_for(card, task, ["me@example.org"])
+    known = Known(frozenset({"me@example.org"}))
+    return tuple(risk.warning for risk in risks_of(card, task, known))
 
 
 # --- warnings ---

@@ -10,6 +10,7 @@ import typer
 from nightdesk.errors import UsageError
 from nightdesk.local_agent import hub_cli, setup
 from nightdesk.local_agent import pending as waiting_notes
+from nightdesk.local_agent.knowledge import known_by
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
     ConfigOption,
@@ -128,7 +129,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List what waits for you."""
     desk = open_desk(Role.LOCAL, config)
-    found = waiting_notes.waiting(desk.vault)
+    found = waiting_notes.waiting(desk.vault, known_by(desk))
     if as_json:
         print_json(
             [
@@ -137,7 +138,8 @@ def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                     "path": w.place.path,
                     "action": w.card.action.NAME if w.card else "",
                     "summary": w.card.action.summary() if w.card else w.fault,
-                    "warnings": list(w.card.warnings) if w.card else [],
+                    "warnings": [risk.line for risk in w.risks],
+                    "type": list(w.to_type),
                     "expires": w.card.expires if w.card else None,
                 }
                 for w in found
@@ -148,12 +150,13 @@ def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         typer.echo("Nothing waits for you.")
         return
     show_table(
-        ("id", "what", "warnings"),
+        ("id", "what", "warnings", "to type"),
         [
             (
                 w.place.stem,
                 w.card.action.summary() if w.card else w.fault,
-                str(len(w.card.warnings)) if w.card else "",
+                str(len(w.risks)) if w.card else "",
+                ", ".join(w.to_type),
             )
             for w in found
         ],
@@ -169,10 +172,18 @@ def show(note_id: IdArgument, config: ConfigOption = None) -> None:
 
 
 @app.command()
-def approve(note_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def approve(
+    note_id: IdArgument,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="What a risky card asks you to type.")
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Approve a waiting note: moves it to Approved/."""
     desk = open_desk(Role.LOCAL, config)
-    _moved(waiting_notes.approve(desk.vault, note_id), as_json=as_json)
+    moved = waiting_notes.approve(desk.vault, note_id, known_by(desk), confirm)
+    _moved(moved, as_json=as_json)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from nightdesk.config import credential
 from nightdesk.connectors.email.smtp import SmtpServer, check_login
 from nightdesk.errors import NightdeskError
+from nightdesk.local_agent.handbook import read_handbook
 from nightdesk.local_agent.journal import Journal
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.doctor import shared_checks
@@ -19,6 +20,7 @@ def checks(desk: Desk) -> Iterator[Check]:
     yield from shared_checks(desk)
     yield _mail_server(desk)
     yield _journal(desk)
+    yield _handbook(desk)
     yield _refused(desk)
 
 
@@ -49,6 +51,15 @@ def _mail_server(desk: Desk) -> Check:
     except NightdeskError as e:
         return Check(name, False, str(e.what), e.remedy)
     return Check(name, True, f"{email.smtp} takes mail from {email.address}")
+
+
+def _handbook(desk: Desk) -> Check:
+    book = read_handbook(desk.vault)
+    if book.faults:
+        return Check("handbook", False, str(book.faults[0].what), book.faults[0].remedy)
+    limits = book.limits
+    said = f"{limits.sends_a_day} sends a day; amounts above {limits.confirm_above} are typed"
+    return Check("handbook", True, said)
 
 
 def _journal(desk: Desk) -> Check:

@@ -11,6 +11,7 @@ from pathlib import Path
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.journal import sha256
 from nightdesk.vault import scan
+from nightdesk.vault.documents import Task, read_task
 from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, place_of
 from nightdesk.vault.notes import Note, parse_note
 
@@ -136,3 +137,12 @@ def find_done(vault: Path, note_id: str) -> str | None:
         if (vault / path).is_file():
             return path
     return None
+
+
+def task_note(vault: Path, task: str) -> Task | None:
+    """The task with this id, open or finished; None where it is missing or unreadable."""
+    path = find_task(vault, task) or find_done(vault, task)
+    try:
+        return read_task(scan.read(vault, path), path) if path else None
+    except (NoteError, FileNotFoundError):
+        return None

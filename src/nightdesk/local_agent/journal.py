@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from nightdesk.errors import NightdeskError
 from nightdesk.local_agent.states import Event, State, next_state
@@ -94,6 +94,17 @@ class Row:
     projected: bool = False
     result: dict[str, Any] = field(default_factory=dict)
     card: bytes = field(default=b"", repr=False)
+
+
+class Begun(NamedTuple):
+    """The few columns of an action that say what its call carried; see `Row`."""
+
+    id: str
+    task: str
+    state: State
+    updated: datetime
+    canonical: str
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +210,26 @@ class Journal:
             sql += " AND task=?"
             values.append(task)
         return [_row(r) for r in self._read(f"{sql} ORDER BY created, id", tuple(values))]
+
+    def begun(self, states: Collection[State]) -> list[Begun]:
+        """What has an attempt behind it and is in one of these states, oldest first."""
+        marks = ",".join("?" * len(states))
+        found = self._read(
+            "SELECT id, task, state, updated, canonical, result FROM actions"  # noqa: S608
+            f" WHERE attempt > 0 AND state IN ({marks}) ORDER BY created, id",
+            tuple(str(state) for state in states),
+        )
+        return [
+            Begun(
+                *(r["id"], r["task"], State(r["state"]), _moment(r["updated"])),
+                *(r["canonical"], json.loads(r["result"])),
+            )
+            for r in found
+        ]
+
+    def newest_event(self) -> int:
+        """The number of the newest event; it grows with every change."""
+        return int(self._read("SELECT COALESCE(MAX(seq), 0) FROM events")[0][0])
 
     def add(
         self,

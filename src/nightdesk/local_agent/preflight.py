@@ -13,9 +13,13 @@ from pathlib import Path
 
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError, NotSent
-from nightdesk.local_agent.checks import count_gaps
-from nightdesk.local_agent.found import find_done, find_task, read_alone
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of
+from nightdesk.local_agent.confirm import refusal, typed_in, unconfirmed
+from nightdesk.local_agent.found import find_done, find_task, read_alone, task_note
+from nightdesk.local_agent.handbook import SENDS_A_DAY
 from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.local_agent.states import State
 from nightdesk.vault.actions import EmailSend
 from nightdesk.vault.documents import Card, read_card
@@ -32,6 +36,7 @@ class Flight:
         row: the journal's word on it.
         card: what the private copy says; `note` has its properties as the person left them.
         now: the present moment, aware.
+        known: what the laptop knows at that moment.
     """
 
     row: Row
@@ -41,6 +46,7 @@ class Flight:
     vault: Path
     journal: Journal = field(repr=False)
     settings: Settings = field(repr=False)
+    known: Known = field(repr=False)
 
 
 Check = Callable[[Flight], None]
@@ -59,6 +65,7 @@ class Preflight:
         self._vault = vault
         self._settings = settings
         self._copies = copies
+        self._knowledge = Knowledge(journal, vault, settings)
 
     def approved(self, row: Row, now: datetime) -> Flight:
         """The card in the private copy, proved to be what was recorded.
@@ -74,7 +81,10 @@ class Preflight:
             raise NotSent(what, remedy=_AGAIN) from e
         if sha256(data) != row.approved_sha or card.action.digest() != row.digest:
             raise NotSent("the private copy is not what you approved", remedy=_AGAIN)
-        return Flight(row, card, note, now, self._vault, self._journal, self._settings)
+        return Flight(
+            *(row, card, note, now, self._vault, self._journal, self._settings),
+            known=self._knowledge.now(),
+        )
 
     @staticmethod
     def check(flight: Flight) -> None:
@@ -97,16 +107,6 @@ def no_attachments(flight: Flight) -> None:
         )
 
 
-def no_gaps(flight: Flight) -> None:
-    """What the drafter left for the person to fill in."""
-    if count_gaps(flight.card.action.body) and "gaps" not in flight.note.get("confirm"):
-        raise NotSent(
-            "the draft still has a gap marked `[…]`",
-            remedy="Fill it in and approve again; to send it as it is, add the property "
-            '`confirm: "gaps"`',
-        )
-
-
 def task_is_open(flight: Flight) -> None:
     """A task that somebody else has finished needs no answer any more."""
     row = flight.row
@@ -119,5 +119,27 @@ def task_is_open(flight: Flight) -> None:
         )
 
 
-CHECKS: tuple[Check, ...] = (no_attachments, no_gaps, task_is_open)
+def within_a_day(flight: Flight) -> None:
+    """The handbook's limit of sends in one day of this laptop's clock, midnight to midnight."""
+    limit = flight.known.handbook.limits.sends_a_day
+    midnight = flight.now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = [s for s in flight.known.sent if s.at >= midnight and s.id != flight.row.id]
+    if len(today) < limit:
+        return
+    one = "1 mail has" if len(today) == 1 else f"{len(today)} mails have"
+    raise NotSent(
+        f"{one} gone out today and the limit is {limit}",
+        remedy=f"Approve it again tomorrow, or raise `{SENDS_A_DAY}` under Limits in Handbook.md",
+    )
+
+
+def confirmed(flight: Flight) -> None:
+    """Every risk that asks for a word has it; the risks are those of what was approved."""
+    task = task_note(flight.vault, flight.card.task)
+    risks = risks_of(flight.card, task, flight.known)
+    if missing := unconfirmed(risks, typed_in(flight.note)):
+        raise refusal(missing)
+
+
+CHECKS: tuple[Check, ...] = (no_attachments, task_is_open, within_a_day, confirmed)
 """In the order in which their reasons help most."""

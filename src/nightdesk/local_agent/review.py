@@ -14,9 +14,11 @@ from pathlib import Path
 
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.checks import warnings_for
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of, tokens_of
 from nightdesk.local_agent.found import Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.local_agent.states import Event, State
 from nightdesk.policy import LOCAL_ONLY_ZONES
 from nightdesk.vault import files, scan
@@ -68,6 +70,7 @@ class Reviewer:
         self._settings = settings
         self._clock = clock
         self._crash = crash
+        self._knowledge = Knowledge(journal, vault, settings)
         self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
         self.whereabouts: Callable[[str], frozenset[str]] = lambda task: frozenset()
 
@@ -116,24 +119,26 @@ class Reviewer:
         """
         adopted = []
         pending = look(self._vault, Folder.PENDING)
+        known = self._knowledge.now() if pending else None
         for found in pending:
             if found.kind == "question":
                 continue
             row = self._journal.get(found.id)
             if row is None:
-                adopted += self.adopt(found)
+                adopted += self.adopt(found, known=known)
             elif row.state is State.CARDED:
-                self._refresh(found, row)
+                self._refresh(found, row, known)
             elif not _is_moving(row):
                 self._refuse(found, f"{found.id} was already {_ENDED[row.state]}. Delete this note")
         self._clear_settled({found.path: found.sha for found in pending})
         return adopted
 
-    def adopt(self, found: Found, *extra: str) -> list[str]:
+    def adopt(self, found: Found, *extra: str, known: Known | None = None) -> list[str]:
         """Review one note in `Pending_Approval/` that the journal does not know.
 
         Args:
             extra: further warnings to put first.
+            known: what the laptop knows; gathered here where it is not given.
 
         Returns:
             Its id, or nothing if it was refused.
@@ -142,7 +147,7 @@ class Reviewer:
             if found.fault:
                 raise found.fault
             card = self._checked(found.data, found.place, from_hub=False)
-            written, expires = self._written(card, found.path, extra=extra)
+            written, expires = self._written(card, found.path, extra=extra, known=known)
         except NoteError as e:
             self._refuse(found, str(e))
             return []
@@ -204,7 +209,13 @@ class Reviewer:
         return ""
 
     def _written(
-        self, card: Card, path: str, *, row: Row | None = None, extra: tuple[str, ...] = ()
+        self,
+        card: Card,
+        path: str,
+        *,
+        row: Row | None = None,
+        extra: tuple[str, ...] = (),
+        known: Known | None = None,
     ) -> tuple[bytes, datetime]:
         now = self._clock()
         expires = row.expires if row else None
@@ -213,12 +224,13 @@ class Reviewer:
         original = (unfence(task.body) or task.body) if task else card.original
         if len(original) > MAX_ORIGINAL_CHARACTERS:
             original = f"{original[:MAX_ORIGINAL_CHARACTERS]}\n{ORIGINAL_CUT}"
-        email = self._settings.email
+        risks = risks_of(card, task, known or self._knowledge.now())
         full = card.model_copy(
             update={
                 "created": min(card.created or now, now),
                 "expires": expires,
-                "warnings": (*extra, *warnings_for(card, task, [email.address, *email.aliases])),
+                "warnings": (*extra, *(risk.warning for risk in risks)),
+                "asks": bool(tokens_of(risks)),
                 "original": original.strip("\n"),
             }
         )
@@ -251,7 +263,7 @@ class Reviewer:
             self._journal.refuse(path, proposal, reason, self._clock(), lasting=True)
         return None
 
-    def _refresh(self, found: Found, row: Row) -> None:
+    def _refresh(self, found: Found, row: Row, known: Known | None) -> None:
         """Finish or renew a card that nobody has touched; one that a person changed is theirs."""
         if found.sha not in {row.card_sha, row.proposal_sha}:
             return
@@ -259,7 +271,7 @@ class Reviewer:
         try:
             card = read_card(row.card, found.path)
             if self.task_of(card.task) is not None:
-                target, _ = self._written(card, found.path, row=row)
+                target, _ = self._written(card, found.path, row=row, known=known)
         except NoteError:
             return
         if target != found.data:

@@ -100,7 +100,12 @@ class Task(BaseModel):
 
 
 class Card(BaseModel):
-    """A request for approval: what executes is its action as it stands when approved."""
+    """A request for approval: what executes is its action as it stands when approved.
+
+    Attributes:
+        asks: a person must type something: the note gets an empty `confirm` property for it.
+            What stands in one is never read here, so none can come with a proposal.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -116,6 +121,7 @@ class Card(BaseModel):
     supersedes: str = ""
     action: Action = Field(exclude=True)
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    asks: bool = Field(default=False, exclude=True)
     original: str = Field(default="", exclude=True)
 
     def note(self) -> bytes:
@@ -128,6 +134,8 @@ class Card(BaseModel):
         """
         fields = {"action": self.action.NAME, **self.action.model_dump(exclude={"body"})}
         properties = as_properties(self.model_dump() | fields)
+        if self.asks:
+            properties["confirm"] = ""
         head = "".join(f"> [!warning] {_one_line(line)}\n" for line in self.warnings)
         text = f"{head}\n{DRAFT_HEADING}\n{self.action.body}\n\n{DRAFT_END}\n"
         data = render_note(properties, writable(text.lstrip("\n")).encode("utf-8"))
@@ -208,7 +216,7 @@ def read_card(data: bytes, path: str) -> Card:
         ) from e
     action = validated(model, {**fields, "body": parts.draft}, path)
     warnings = tuple(m[1] for line in parts.above if (m := _WARNING.fullmatch(line)))
-    own = {"action": action, "warnings": warnings, "original": unfence(parts.rest)}
+    own = {"action": action, "warnings": warnings, "asks": False, "original": unfence(parts.rest)}
     return validated(Card, {**fields, **own}, path)
 
 
