@@ -29,6 +29,7 @@ _REPLACES = {
     "a folded callout": re.compile(r"^\s*>\s*\[![\w-]+\]-", re.MULTILINE),
 }
 _UNREADABLE = re.compile(r"[A-Za-z0-9+/=_-]{80}")
+_LINK = re.compile(r"\bhttps?://\S+", re.IGNORECASE)  # shown whole by a check of its own
 
 
 def hidden_characters(case: Case) -> list[Risk]:
@@ -62,7 +63,7 @@ def not_shown(case: Case) -> list[Risk]:
 
 def unreadable(case: Case) -> list[Risk]:
     """A long run of letters that no person can read, and that may carry anything."""
-    if not _UNREADABLE.search(case.said):
+    if not _UNREADABLE.search(_LINK.sub(" ", case.said)):
         return []
     line = "Unreadable: the draft holds a long run of letters and digits. What does it carry?"
     return [Risk(line, "unreadable text")]

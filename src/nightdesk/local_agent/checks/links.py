@@ -36,7 +36,7 @@ def links(case: Case) -> list[Risk]:
     for words, target in dict.fromkeys(pairs):
         if words.strip() == target:
             continue
-        worded.add(target)
+        worded |= {target, words.strip()}
         claims, leads = _host(words), _host(target)
         if claims and claims != leads:
             risks.append(
@@ -51,16 +51,14 @@ def links(case: Case) -> list[Risk]:
             risks.append(Risk(line, "link under other words"))
     plain = [*_URL.findall(case.said), *_BARE.findall(case.said)]
     found = [url.rstrip(".,;:!?*_") for url in plain]
-    found = [u for u in dict.fromkeys(found) if not _told(u, worded) and not _own(u, case)]
+    found = [u for u in dict.fromkeys(found) if u not in worded and not _own(u, case)]
     if found:
         one = "a link" if len(found) == 1 else f"{len(found)} links"
         every = listed((shown(url, 1000) for url in found), 8)
-        risks.append(Risk(f"Links: the draft holds {one}: {every}.", "links"))
+        risks.append(
+            Risk(f"Links: the draft holds {one}: {every}. Look where each leads.", "links")
+        )
     return risks
-
-
-def _told(url: str, worded: set[str]) -> bool:
-    return any(url in target or target in url for target in worded)
 
 
 def _own(url: str, case: Case) -> bool:

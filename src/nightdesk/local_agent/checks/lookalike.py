@@ -56,7 +56,7 @@ def resembles(domain: str, known: str) -> bool:
     dotted = f".{_drawn(seen).replace('-', '.')}."
     if f".{_drawn(seen_known).replace('-', '.')}." in dotted:
         return True
-    parts = re.split(r"[.-]", _drawn(seen))
+    parts = re.split(r"[.-]", _drawn(seen).rpartition(".")[0])
     return (
         len(known_name) >= _SHORTEST
         and _drawn(known_name) in parts
