@@ -92,7 +92,6 @@ def test_the_property_may_be_a_text_or_a_list() -> None:
 # --- the card ---
 
 
-@pytest.mark.requirement("FR-012")
 def test_a_risky_card_says_what_to_type_and_has_the_field(laptop: Laptop) -> None:
     laptop.card(cc=[EVE])
     text = laptop.read(PENDING)
