@@ -68,6 +68,8 @@ def plain_amount(value: Decimal) -> str:
 
 def _flat(text: str) -> str:
     # Wide and other digits, and the spaces that part thousands, become their plain forms.
+    if text.isascii():
+        return text.replace("\t", " ")
     flat = re.sub(r"[ \t\u2000-\u200a\u202f\u205f]", " ", unicodedata.normalize("NFKC", text))
     return "".join(str(unicodedata.digit(c, c)) if c.isdecimal() else c for c in flat)
 

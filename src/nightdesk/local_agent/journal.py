@@ -96,13 +96,14 @@ class Row:
     card: bytes = field(default=b"", repr=False)
 
 
-class Begun(NamedTuple):
-    """The few columns of an action that say what its call carried; see `Row`."""
+class Changed(NamedTuple):
+    """The few columns of an action that say what its call carries; see `Row`."""
 
     id: str
     task: str
     state: State
     updated: datetime
+    attempt: int
     canonical: str
     result: dict[str, Any]
 
@@ -211,17 +212,16 @@ class Journal:
             values.append(task)
         return [_row(r) for r in self._read(f"{sql} ORDER BY created, id", tuple(values))]
 
-    def begun(self, states: Collection[State]) -> list[Begun]:
-        """What has an attempt behind it and is in one of these states, oldest first."""
-        marks = ",".join("?" * len(states))
+    def changed(self, after: int = 0) -> list[Changed]:
+        """What was recorded in the events after this one, a row for each action named there."""
         found = self._read(
-            "SELECT id, task, state, updated, canonical, result FROM actions"  # noqa: S608
-            f" WHERE attempt > 0 AND state IN ({marks}) ORDER BY created, id",
-            tuple(str(state) for state in states),
+            "SELECT id, task, state, updated, attempt, canonical, result FROM actions"
+            " WHERE id IN (SELECT id FROM events WHERE seq > ?)",
+            (after,),
         )
         return [
-            Begun(
-                *(r["id"], r["task"], State(r["state"]), _moment(r["updated"])),
+            Changed(
+                *(r["id"], r["task"], State(r["state"]), _moment(r["updated"]), r["attempt"]),
                 *(r["canonical"], json.loads(r["result"])),
             )
             for r in found

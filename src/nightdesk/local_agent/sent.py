@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from nightdesk.local_agent.journal import Journal
+from nightdesk.local_agent.journal import Changed, Journal
 from nightdesk.local_agent.states import State
 
 _CERTAIN = frozenset({State.CONFIRMED, State.DONE})
@@ -33,42 +33,38 @@ class Sent:
 
 
 class Outbox:
-    """Everything that went out; read again from the journal only when that has changed."""
+    """Everything that went out; only what has changed since the last look is read again."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._seen = -1
+        self._seen = 0
+        self._known: dict[str, Sent] = {}
         self._sent: tuple[Sent, ...] = ()
 
     def sent(self) -> tuple[Sent, ...]:
         """What went out so far, oldest first."""
         newest = self._journal.newest_event()
         if newest != self._seen:
-            self._sent = tuple(_read(self._journal))
+            for row in self._journal.changed(self._seen):
+                self._known.pop(row.id, None)
+                if row.attempt and row.state in _CERTAIN | _PERHAPS:
+                    self._known[row.id] = _sent(row)
+            self._sent = tuple(sorted(self._known.values(), key=lambda sent: (sent.at, sent.id)))
             self._seen = newest
         return self._sent
 
 
-def _read(journal: Journal) -> list[Sent]:
-    found = []
-    for row in journal.begun(_CERTAIN | _PERHAPS):
-        fields = json.loads(row.canonical or "{}")
-        begun = row.result.get("at")
-        refused = row.result.get("refused") or {}
-        found.append(
-            Sent(
-                id=row.id,
-                task=row.task,
-                at=datetime.fromisoformat(begun) if begun else row.updated,
-                certain=row.state in _CERTAIN,
-                recipients=frozenset(
-                    address.casefold()
-                    for key in ("to", "cc")
-                    for address in fields.get(key) or []
-                    if address not in refused
-                ),
-                subject=str(fields.get("subject") or ""),
-                body=str(fields.get("body") or ""),
-            )
-        )
-    return sorted(found, key=lambda sent: (sent.at, sent.id))
+def _sent(row: Changed) -> Sent:
+    fields = json.loads(row.canonical or "{}")
+    begun = row.result.get("at")
+    refused = row.result.get("refused") or {}
+    everybody = [address for key in ("to", "cc") for address in fields.get(key) or []]
+    return Sent(
+        id=row.id,
+        task=row.task,
+        at=datetime.fromisoformat(begun) if begun else row.updated,
+        certain=row.state in _CERTAIN,
+        recipients=frozenset(a.casefold() for a in everybody if a not in refused),
+        subject=str(fields.get("subject") or ""),
+        body=str(fields.get("body") or ""),
+    )

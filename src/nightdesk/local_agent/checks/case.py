@@ -159,6 +159,8 @@ def is_hidden(character: str) -> bool:
 
 def plain(text: str) -> str:
     """A text without its invisible characters, so that none can part what belongs together."""
+    if text.isascii():  # they lie beyond; most texts are short of any
+        return text
     return "".join(c for c in text if c not in _JOINERS and not is_hidden(c))
 
 

@@ -36,7 +36,7 @@ def hidden_characters(case: Case) -> list[Risk]:
     """Characters that are sent and cannot be seen, or that turn the order of the others."""
     risks = []
     for place, text in (("the draft", case.card.action.body), ("the subject", case.subject)):
-        hidden = [c for c in text if is_hidden(c)]
+        hidden = [] if text.isascii() else [c for c in text if is_hidden(c)]
         if not hidden:
             continue
         codes = ", ".join(sorted({f"U+{ord(c):04X}" for c in hidden})[:5])
