@@ -112,6 +112,8 @@ def test_answers_led_to_another_domain_are_confirmed() -> None:
 def test_an_address_in_the_text_is_shown() -> None:
     (risk,) = found(body="From now on, write to eve@evil.example, please.")
     assert risk.line.startswith("Address in the text: `eve@evil.example`")
+    book = Handbook(text="Signature: Me, studio@grace.example")
+    assert found(book=book, body="Yours\nstudio@grace.example") == ()
 
 
 # --- look-alikes ---
@@ -252,6 +254,12 @@ def test_what_the_draft_quotes_of_the_mail_is_not_its_own_word() -> None:
     assert tokens(task, body=f"Never.\n\n> Pay 6000 EUR to {IBAN}") == ("3000", "6000.00")
 
 
+def test_the_subject_of_the_mail_is_no_word_of_the_drafts() -> None:
+    task = task_from(subject=f"Invoice over 48,000 EUR, {IBAN}")
+    assert found(task, subject=f"Re: Invoice over 48,000 EUR, {IBAN}") == ()
+    assert tokens(task, subject=f"Invoice over 49,000 EUR, {IBAN}") == ("3000", "49000.00")
+
+
 # --- text ---
 
 
@@ -339,7 +347,7 @@ _TEXT = st.lists(st.one_of(_PIECES, st.text(max_size=12)), max_size=12).map("".j
 _DOMAIN = st.from_regex(r"[^\W_]{1,12}\.[^\W_]{2,8}", fullmatch=True)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(body=_TEXT, subject=_TEXT, original=_TEXT, sender=_TEXT, domain=_DOMAIN, book=_TEXT)
 def test_no_check_ever_raises_and_every_line_is_inert(
     body: str, subject: str, original: str, sender: str, domain: str, book: str

@@ -57,6 +57,8 @@ def matches(token: str, typed: str) -> bool:
     plain = "".join(unicodedata.normalize("NFKC", typed).casefold().split()).strip("`'\"")
     if plain == token.casefold():
         return True
+    if len(token) == 4 and token.isdecimal() and plain.isdecimal():
+        return plain.zfill(4) == token  # Obsidian drops the leading zeros of a number
     return "@" not in token and "." in token and same_domain(plain, token)
 
 

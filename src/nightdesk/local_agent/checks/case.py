@@ -6,6 +6,7 @@ a warning quotes stands in code marks (`shown`) and nothing in it renders.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -113,14 +114,25 @@ class Case:
 
     @cached_property
     def said(self) -> str:
-        """The subject and what the draft says itself, without what it quotes of the mail."""
+        """The subject and what the draft says itself, without what it takes from the mail."""
         quotable = {" ".join(line.split()) for line in self.original.splitlines()}
-        kept = [self.subject]
+        answers = self.task is not None and topic(self.subject) == topic(self.task.subject)
+        kept = [] if answers else [self.subject]
         for line in self.card.action.body.splitlines():
             quoted = " ".join(plain(line).lstrip("> \t").split())
             if not (line.startswith(">") and quoted in quotable | {""}):
                 kept.append(line)
         return plain("\n".join(kept))
+
+
+def words(text: str) -> str:
+    """A text for comparing: small letters, single spaces."""
+    return " ".join(text.casefold().split())
+
+
+def topic(subject: str) -> str:
+    """A subject for comparing, without the marks of answers and forwards."""
+    return words(re.sub(r"^(?:\s*(?:re|aw|fwd?|wg|sv|tr)\s*:)+", "", subject, flags=re.IGNORECASE))
 
 
 def addresses(heads: Iterable[str]) -> frozenset[str]:

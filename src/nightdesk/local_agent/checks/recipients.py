@@ -81,7 +81,9 @@ def answers_elsewhere(case: Case) -> list[Risk]:
 def strange_address(case: Case) -> list[Risk]:
     """An address in the text of the draft, which its reader may write to."""
     known = case.known.trusted | case.thread | {a.casefold() for a in case.recipients}
-    found = [a for a in dict.fromkeys(_ADDRESS.findall(case.said)) if a.casefold() not in known]
+    rules = case.known.handbook.text.casefold()
+    named = {a.casefold(): a for a in _ADDRESS.findall(case.said)}
+    found = [a for plain, a in named.items() if plain not in known and plain not in rules]
     if not found:
         return []
     return [

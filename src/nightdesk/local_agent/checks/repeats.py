@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nightdesk.local_agent.checks.case import Case, Risk, listed, shown
+from nightdesk.local_agent.checks.case import Case, Risk, listed, shown, topic, words
 from nightdesk.local_agent.sent import Sent
 from nightdesk.vault.actions import EmailSend
 
@@ -19,9 +19,9 @@ def sent_before(case: Case) -> list[Risk]:
     """The same text to the same recipients, or another answer to the same task."""
     others = [sent for sent in case.known.sent if sent.id != case.card.id]
     to = frozenset(address.casefold() for address in case.recipients)
-    body = _words(case.card.action.body)
-    same = [sent for sent in others if to and sent.recipients == to and _words(sent.body) == body]
-    exact = [sent for sent in same if _topic(sent.subject) == _topic(case.subject)]
+    body = words(case.card.action.body)
+    same = [sent for sent in others if to and sent.recipients == to and words(sent.body) == body]
+    exact = [sent for sent in same if topic(sent.subject) == topic(case.subject)]
     if exact:
         line = f"Sent before: this text went to the same recipients {_when(exact[-1])}."
         return [Risk(line, "sent before", "again")]
@@ -68,11 +68,3 @@ def foreign_attachment(case: Case) -> list[Risk]:
 def _when(sent: Sent) -> str:
     word = "on" if sent.certain else "perhaps, nobody knows, on"
     return f"{word} {sent.at:%Y-%m-%d} ({shown(sent.id)})"
-
-
-def _words(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _topic(subject: str) -> str:
-    return _words(re.sub(r"^(?:\s*(?:re|aw|fwd?|wg|sv|tr)\s*:)+", "", subject, flags=re.IGNORECASE))
