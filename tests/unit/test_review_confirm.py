@@ -88,6 +88,7 @@ def test_the_property_may_be_a_text_or_a_list() -> None:
     ):
         assert typed_in(parse_note(f"---\n{block}\n---\n".encode())) == ("a.com", "gaps")
     assert typed_in(parse_note(b"---\nconfirm:\n---\n")) == ()
+    assert typed_in(parse_note(b'---\nconfirm: ""\nConfirm: again\n---\n')) == ("again",)
 
 
 # --- the card ---
@@ -244,6 +245,15 @@ def test_the_days_limit_stops_the_send_and_goes_on_tomorrow(laptop: Laptop) -> N
     assert "tomorrow, or raise 'Sends a day' under Limits in Handbook.md" in reason
     laptop.moment += timedelta(hours=12, seconds=1)
     laptop.move(path, approved)
+    laptop.executor.pass_once()
+    assert len(laptop.ledger) == 2
+
+
+def test_the_days_limit_counts_within_one_pass(laptop: Laptop) -> None:
+    (laptop.vault / "Handbook.md").write_text("## Limits\n- Sends a day: 2\n")
+    for number in range(1, 4):
+        path = laptop.card(f"{TASK}-email-{number}", body=f"Answer {number}.")
+        laptop.move(path, path.replace("Pending_Approval", "Approved"))
     laptop.executor.pass_once()
     assert len(laptop.ledger) == 2
 

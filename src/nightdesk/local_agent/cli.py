@@ -10,10 +10,13 @@ import typer
 from nightdesk.errors import UsageError
 from nightdesk.local_agent import hub_cli, setup
 from nightdesk.local_agent import pending as waiting_notes
-from nightdesk.local_agent.knowledge import known_by
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.journal import Journal
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
     ConfigOption,
+    Desk,
     JsonOption,
     VerboseOption,
     new_app,
@@ -129,7 +132,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List what waits for you."""
     desk = open_desk(Role.LOCAL, config)
-    found = waiting_notes.waiting(desk.vault, known_by(desk))
+    found = waiting_notes.waiting(desk.vault, _known(desk))
     if as_json:
         print_json(
             [
@@ -182,7 +185,7 @@ def approve(
 ) -> None:
     """Approve a waiting note: moves it to Approved/."""
     desk = open_desk(Role.LOCAL, config)
-    moved = waiting_notes.approve(desk.vault, note_id, known_by(desk), confirm)
+    moved = waiting_notes.approve(desk.vault, note_id, _known(desk), confirm)
     _moved(moved, as_json=as_json)
 
 
@@ -213,6 +216,11 @@ def stop(
     else:
         waiting_notes.stop(desk.vault)
         typer.echo(f"Stopped. `agent-local stop --off`, or deleting {STOP_FILE}, lets it go on.")
+
+
+def _known(desk: Desk) -> Known:
+    with Journal(desk.state / "journal.sqlite") as journal:
+        return Knowledge(journal, desk.vault, desk.settings).now()
 
 
 def _moved(path: str, *, as_json: bool) -> None:

@@ -27,10 +27,11 @@ _SHORT_NUMBERS = re.compile(r"\d{4}(?:,\d{4})+")
 
 def typed_in(note: Note) -> tuple[str, ...]:
     """What the person typed: one text, several parted by commas, or a list."""
+    texts: list[str] = []
     for key, value in note.properties.items():
         if key.strip().casefold() == CONFIRM:
-            return tuple(piece for text in _texts(value) for piece in pieces(text))
-    return ()
+            texts += [value] if isinstance(value, str) else value
+    return tuple(piece for text in texts for piece in pieces(text))
 
 
 def asks(note: Note) -> bool:
@@ -71,12 +72,18 @@ def refusal(risks: Sequence[Risk]) -> NotSent:
     """What a person reads whose card lacks these confirmations: why, and what to type."""
     names = list(dict.fromkeys(risk.name for risk in risks))
     named = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    ways = list(dict.fromkeys(risk.instead for risk in risks if risk.instead))
     one = "a typed confirmation" if len(tokens_of(risks)) == 1 else "typed confirmations"
-    what = f"it needs {one}: {named}"
-    way = f"{ways[0]} and approve again; or to send it as it is, type" if ways else "Type"
-    return NotSent(what, remedy=f"{way} {wanted(risks)} into the property `{CONFIRM}`, and approve "
-                   "it again")  # fmt: skip
+    return NotSent(
+        f"it needs {one}: {named}",
+        remedy=f"{way_out(risks)} {wanted(risks)} into the property `{CONFIRM}`. Then approve "
+        "it again",
+    )
+
+
+def way_out(risks: Sequence[Risk]) -> str:
+    """The sentence before the words to type; it names what else would settle all of them."""
+    ways = list(dict.fromkeys(risk.instead for risk in risks))
+    return "Type" if "" in ways else f"{' and '.join(ways)}; or, to send it as it is, type"
 
 
 def wanted(risks: Iterable[Risk]) -> str:
@@ -85,7 +92,3 @@ def wanted(risks: Iterable[Risk]) -> str:
     most = 4
     more = f" and {len(words) - most} more that its warnings name" if len(words) > most else ""
     return ", ".join(words[:most]) + more
-
-
-def _texts(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)

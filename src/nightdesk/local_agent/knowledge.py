@@ -9,7 +9,6 @@ from nightdesk.local_agent.checks.case import Known
 from nightdesk.local_agent.handbook import read_handbook
 from nightdesk.local_agent.journal import Journal
 from nightdesk.local_agent.sent import Outbox
-from nightdesk.runtime.command import Desk
 
 
 class Knowledge:
@@ -24,9 +23,3 @@ class Knowledge:
     def now(self) -> Known:
         """What is known at this moment; the handbook is read anew each time."""
         return Known(self._own, read_handbook(self._vault), self._outbox.sent())
-
-
-def known_by(desk: Desk) -> Known:
-    """What a laptop knows, for a command beside the running agent."""
-    with Journal(desk.state / "journal.sqlite") as journal:
-        return Knowledge(journal, desk.vault, desk.settings).now()

@@ -9,7 +9,7 @@ from pathlib import Path
 from nightdesk.errors import NoteError, UsageError
 from nightdesk.local_agent.checks.case import Known, Risk
 from nightdesk.local_agent.checks.table import risks_of, tokens_of
-from nightdesk.local_agent.confirm import CONFIRM, pieces, typed_in, unconfirmed, wanted
+from nightdesk.local_agent.confirm import CONFIRM, pieces, typed_in, unconfirmed, wanted, way_out
 from nightdesk.local_agent.found import task_note
 from nightdesk.vault.documents import Card, read_card
 from nightdesk.vault.files import create, move
@@ -121,9 +121,8 @@ def _unconfirmed(place: Place, missing: list[Risk], typed: str) -> UsageError:
     names = ", ".join(dict.fromkeys(risk.name for risk in missing))
     what = f"{place.stem} was not approved; it asks for a typed confirmation: {names}"
     words = ", ".join(filter(None, [typed, *tokens_of(missing)]))
-    ways = list(dict.fromkeys(risk.instead for risk in missing if risk.instead))
-    way = f"{ways[0]}; or, to send it as it is, type" if ways else "Type"
-    remedy = f'{way} {wanted(missing)}: `agent-local approve {place.stem} --confirm "{words}"`'
+    command = f'agent-local approve {place.stem} --confirm "{words}"'
+    remedy = f"{way_out(missing)} {wanted(missing)}: `{command}`"
     return UsageError(what, remedy=remedy)
 
 
