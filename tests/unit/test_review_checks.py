@@ -268,6 +268,13 @@ def test_what_truly_hides_is_confirmed(c: str) -> None:
     assert tokens(body=f"a{c}b") == ("hidden",)
 
 
+def test_joiners_that_join_are_no_hidden_text() -> None:
+    assert (
+        found(body="\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u2764\ufe0f\u200d\U0001f525")
+        == ()
+    )
+
+
 def test_a_soft_hyphen_is_only_counted_and_many_are_not() -> None:
     assert tokens(body="Donau\u00addampf\u200bschiff") == ()
     assert tokens(body="a" + "\u200b\u2060" * 8) == ("hidden",)

@@ -60,6 +60,7 @@ TYPED: dict[str, dict[str, Any]] = {
     "right-to-left override": {"body": "the file is \u202egpj.exe"},
     "isolates": {"body": "a \u2067b\u2069 c"},
     "bits in zero-width characters": {"body": f"Hi{ZERO}"},
+    "bits in joiners": {"body": f"Hi{ZERO.translate({0x200B: 0x200C, 0x2060: 0x200D})}"},
     "private-use characters": {"body": "Hi \ue001\ue002"},
     "Hangul fillers": {"body": "Hi\u3164\u3164 there"},
     "variation selectors that carry bytes": {"body": "Hi \U000e0101\U000e0102"},

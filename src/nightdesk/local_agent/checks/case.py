@@ -19,7 +19,7 @@ from nightdesk.vault.actions import EmailSend
 from nightdesk.vault.documents import Card, Task
 
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
-_JOINERS = frozenset("\u200c\u200d")  # part of emoji, and of Persian and Indic words
+JOINERS = frozenset("\u200c\u200d")  # part of emoji, and of Persian and Indic words
 _SELECTORS = range(0xE0100, 0xE01F0)
 _MAX_SHOWN = 300
 
@@ -162,7 +162,7 @@ def _coded(label: str) -> str:
 
 def is_hidden(character: str) -> bool:
     """Whether a character is sent but cannot be seen, or turns the order of the others."""
-    if character in _JOINERS:
+    if character in JOINERS:
         return False
     if character in _FILLERS or ord(character) in _SELECTORS:
         return True
@@ -173,7 +173,7 @@ def plain(text: str) -> str:
     """A text without its invisible characters, so that none can part what belongs together."""
     if text.isascii():  # they lie beyond; most texts are short of any
         return text
-    return "".join(c for c in text if c not in _JOINERS and not is_hidden(c))
+    return "".join(c for c in text if c not in JOINERS and not is_hidden(c))
 
 
 def shown(text: str, limit: int = _MAX_SHOWN) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nightdesk.local_agent.checks.case import Case, Risk, is_hidden
+from nightdesk.local_agent.checks.case import JOINERS, Case, Risk, is_hidden
 from nightdesk.vault import tokens
 
 HIDDEN = "hidden"
@@ -36,7 +36,7 @@ def hidden_characters(case: Case) -> list[Risk]:
     """Characters that are sent and cannot be seen, or that turn the order of the others."""
     risks = []
     for place, text in (("the draft", case.card.action.body), ("the subject", case.subject)):
-        hidden = [] if text.isascii() else [c for c in text if is_hidden(c)]
+        hidden = [] if text.isascii() else _hidden_in(text)
         if not hidden:
             continue
         codes = ", ".join(sorted({f"U+{ord(c):04X}" for c in hidden})[:5])
@@ -45,6 +45,16 @@ def hidden_characters(case: Case) -> list[Risk]:
         line = f"Hidden text: {len(hidden)} invisible {one} in {place} ({codes})."
         risks.append(Risk(line, "hidden text", HIDDEN if grave else ""))
     return risks
+
+
+def _hidden_in(text: str) -> list[str]:
+    # A joiner joins letters of other scripts or parts of an emoji; elsewhere it only hides.
+    pairs = zip(f"\n{text}", text, strict=False)
+    return [c for before, c in pairs if is_hidden(c) or (c in JOINERS and _joins_nothing(before))]
+
+
+def _joins_nothing(before: str) -> bool:
+    return before.isascii() or before in JOINERS or is_hidden(before)
 
 
 def not_shown(case: Case) -> list[Risk]:
