@@ -61,7 +61,12 @@ def test_a_draft_made_by_an_mcp_client_waits_for_the_person(desk: Desk) -> None:
             server.close()
         wait(lambda: made["id"] in desk.dashboard(), "the card on the dashboard")
         assert desk.inbox_of(ADA) == []
-        desk.on("local", "approve", made["id"])
+        # Nobody has written to or from Ada yet, so the card asks for her domain.
+        [card] = desk.json("local", "pending")
+        assert card["type"] == ["example.com"]
+        refused = desk.on("local", "approve", made["id"], code=2).stderr
+        assert '--confirm "example.com"' in " ".join(refused.split())
+        desk.on("local", "approve", made["id"], "--confirm", "example.com")
         [mail] = wait(lambda: desk.inbox_of(ADA), "the mail")
     assert mail["Subject"] == "Hello"
 

@@ -51,7 +51,8 @@ def test_a_card_with_a_gap_comes_back_instead_of_going_out(desk: Desk) -> None:
     desk.on("cloud", "run", "--once")
     with desk.running("local"):
         one, two = _two_cards(desk)
-        desk.on("local", "approve", one["id"])
+        assert "--confirm" in desk.on("local", "approve", one["id"], code=2).stderr
+        (desk.vault("local") / one["path"]).rename(desk.vault("local") / "Approved/dragged.md")
         back = desk.vault("local") / one["path"]
         wait(lambda: back.exists() and "still has a gap" in back.read_text("utf-8"), "the reason")
         assert desk.inbox_of(ADA) == []
@@ -59,7 +60,7 @@ def test_a_card_with_a_gap_comes_back_instead_of_going_out(desk: Desk) -> None:
         desk.on("local", "approve", one["id"])
         wait(lambda: len(desk.inbox_of(ADA)) == 1, "the filled one")
         other = desk.vault("local") / two["path"]
-        text = other.read_text("utf-8").replace("kind:", 'confirm: "gaps"\nkind:', 1)
+        text = other.read_text("utf-8").replace('confirm: ""', 'confirm: "gaps"', 1)
         other.write_text(text, "utf-8")
         desk.on("local", "approve", two["id"])
         wait(lambda: len(desk.inbox_of(ADA)) == 2, "the confirmed one")

@@ -24,6 +24,7 @@ APPROVED = f"Approved/email/{CARD}.md"
 REJECTED = f"Rejected/email/{CARD}.md"
 DONE = f"Done/2026-11/{CARD}.md"
 START = datetime(2026, 11, 23, 8, 14, 5, tzinfo=UTC)
+HANDBOOK = "# Handbook\n\n## Limits\n\n- Sends a day: 100000\n"
 
 
 def settings_for(vault: Path, *, quiet: float = 0, hold: float = 0) -> Settings:
@@ -82,6 +83,7 @@ def accepted(arguments: dict[str, Any]) -> dict[str, Any]:
 class Laptop:
     def __init__(self, root: Path, *, quiet: float = 0, hold: float = 0) -> None:
         (root / "vault").mkdir(parents=True)
+        (root / "vault" / "Handbook.md").write_text(HANDBOOK, "utf-8")
         self.reopen(root, quiet=quiet, hold=hold)
 
     def reopen(self, root: Path, *, quiet: float = 0, hold: float = 0) -> None:

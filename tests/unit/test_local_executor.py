@@ -129,7 +129,7 @@ def test_approved_while_the_agent_was_off(patient: Laptop) -> None:
 
 def test_the_task_waits_for_its_other_cards(laptop: Laptop) -> None:
     laptop.desk()
-    second = laptop.card(f"{TASK}-email-2")
+    second = laptop.card(f"{TASK}-email-2", body="And the receipt follows.")
     laptop.approve()
     assert laptop.exists(f"In_Progress/cloud/{TASK}.md")
     laptop.move(second, second.replace("Pending_Approval", "Approved"))
@@ -141,6 +141,7 @@ def test_the_task_waits_for_its_other_cards(laptop: Laptop) -> None:
 def test_a_card_that_belongs_to_no_task_is_sent_too(laptop: Laptop) -> None:
     laptop.write(PENDING, proposal())
     laptop.reviewer.adopt_pending()
+    laptop.edit(PENDING, 'confirm: ""', "confirm: example.com")
     laptop.approve()
     assert laptop.state_of() == "DONE"
 
@@ -790,6 +791,7 @@ def test_the_shared_log_names_a_payment_by_its_id_alone(laptop: Laptop) -> None:
     raw = proposal(subject="rent 1200").replace(b'zone: "email"', b'zone: "payments"')
     laptop.write(path, raw)
     assert laptop.reviewer.adopt_pending() == [CARD]
+    laptop.edit(path, 'confirm: ""', "confirm: example.com")
     laptop.move(path, APPROVED)
     laptop.executor.pass_once()
     log = laptop.read("Logs/2026-11-23.md")

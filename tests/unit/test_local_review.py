@@ -12,7 +12,8 @@ from local_laptop import CARD, PENDING, TASK, Laptop, proposal, task_note
 from pydantic import ValidationError
 
 from nightdesk.errors import NoteError
-from nightdesk.local_agent.checks import warnings_for
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of
 from nightdesk.local_agent.journal import sha256
 from nightdesk.policy import Zone
 from nightdesk.vault.actions import EmailSend
@@ -32,7 +33,8 @@ def _warnings(task: Task | None = None, **fields: object) -> tuple[str, ...]:
     action = EmailSend.model_validate(values)
     card = Card(id=CARD, task=TASK, zone=Zone.EMAIL, action=action)
     task = task or read_task(task_note(), f"In_Progress/cloud/{TASK}.md")
-    return warnings_for(card, task, ["me@example.org"])
+    known = Known(frozenset({"me@example.org"}))
+    return tuple(risk.warning for risk in risks_of(card, task, known))
 
 
 # --- warnings ---
@@ -47,7 +49,11 @@ def test_reply_to_and_the_others_in_the_thread_are_known() -> None:
     fields = {"reply_to": "desk@example.com", "to": ["me@example.org", "bob@example.com"]}
     task = read_task(task_note(cc=["Eve <eve@example.com>"], **fields), f"In_Progress/c/{TASK}.md")
     known = ["desk@example.com", "bob@example.com", "eve@example.com"]
-    assert _warnings(task, to=known) == ()
+    assert _warnings(task, to=known[1:]) == (
+        "Answers led elsewhere: the mail came from `ada@example.com`, but asks for answers to "
+        "`desk@example.com`.",
+    )
+    assert all(line.startswith("Answers led elsewhere") for line in _warnings(task, to=known))
 
 
 def test_a_new_recipient_is_named() -> None:
@@ -73,7 +79,7 @@ def test_hidden_characters_are_counted(hidden: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a %%b%% c", "<!-- b -->", "<span style='display:none'>b</span>", "![[b]]", "[b](http://c)"],
+    ["a %%b%% c", "<!-- b -->", "<span style='display:none'>b</span>", "![[b]]"],
 )
 def test_what_the_reading_view_hides_or_replaces_is_named(text: str) -> None:
     (line,) = _warnings(body=f"Hi\n{text}\n")
@@ -81,9 +87,9 @@ def test_what_the_reading_view_hides_or_replaces_is_named(text: str) -> None:
 
 
 def test_an_address_in_angle_brackets_is_shown_and_needs_no_warning() -> None:
-    assert (
-        _warnings(body="On Monday, Ada <ada@example.com> wrote:\n> 3 < 4, see <http://x.org>") == ()
-    )
+    assert _warnings(body="On Monday, Ada <ada@example.com> wrote:\n> when do you pay?") == ()
+    (line,) = _warnings(body="On Monday, Ada wrote:\n> 3 < 4, see <http://x.org>")
+    assert line == "Links: the draft holds a link: `http://x.org`. Look where each leads."
 
 
 def test_an_emoji_of_several_parts_is_no_hidden_text() -> None:

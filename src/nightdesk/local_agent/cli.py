@@ -10,9 +10,13 @@ import typer
 from nightdesk.errors import UsageError
 from nightdesk.local_agent import hub_cli, log_cli, setup
 from nightdesk.local_agent import pending as waiting_notes
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.journal import Journal
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.policy import Role
 from nightdesk.runtime.command import (
     ConfigOption,
+    Desk,
     JsonOption,
     VerboseOption,
     new_app,
@@ -135,7 +139,7 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List what waits for you."""
     desk = open_desk(Role.LOCAL, config)
-    found = waiting_notes.waiting(desk.vault)
+    found = waiting_notes.waiting(desk.vault, _known(desk))
     if as_json:
         print_json(
             [
@@ -144,7 +148,8 @@ def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                     "path": w.place.path,
                     "action": w.card.action.NAME if w.card else "",
                     "summary": w.card.action.summary() if w.card else w.fault,
-                    "warnings": list(w.card.warnings) if w.card else [],
+                    "warnings": [risk.line for risk in w.risks],
+                    "type": list(w.to_type),
                     "expires": w.card.expires if w.card else None,
                 }
                 for w in found
@@ -155,12 +160,13 @@ def pending(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         typer.echo("Nothing waits for you.")
         return
     show_table(
-        ("id", "what", "warnings"),
+        ("id", "what", "warnings", "to type"),
         [
             (
                 w.place.stem,
                 w.card.action.summary() if w.card else w.fault,
-                str(len(w.card.warnings)) if w.card else "",
+                str(len(w.risks)) if w.card else "",
+                ", ".join(w.to_type),
             )
             for w in found
         ],
@@ -176,10 +182,18 @@ def show(note_id: IdArgument, config: ConfigOption = None) -> None:
 
 
 @app.command()
-def approve(note_id: IdArgument, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+def approve(
+    note_id: IdArgument,
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="What a risky card asks you to type.")
+    ] = "",
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Approve a waiting note: moves it to Approved/."""
     desk = open_desk(Role.LOCAL, config)
-    _moved(waiting_notes.approve(desk.vault, note_id), as_json=as_json)
+    moved = waiting_notes.approve(desk.vault, note_id, _known(desk), confirm)
+    _moved(moved, as_json=as_json)
 
 
 @app.command()
@@ -221,6 +235,11 @@ def stop(
     else:
         stopping.stop(desk.vault)
         typer.echo(f"Stopped. `agent-local stop --off`, or deleting {STOP_FILE}, lets it go on.")
+
+
+def _known(desk: Desk) -> Known:
+    with Journal(desk.state / "journal.sqlite") as journal:
+        return Knowledge(journal, desk.vault, desk.settings).now()
 
 
 def _moved(path: str, *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from nightdesk.errors import ConfigError, NightdeskError, UsageError
 from nightdesk.local_agent import pending
+from nightdesk.local_agent.checks.case import Known
 from nightdesk.local_agent.demo_mail import MailServer, read_mailbox
 from nightdesk.sync.outside import HubCommit, history
 from nightdesk.vault.documents import DRAFT_HEADING
@@ -297,7 +298,7 @@ def _approve(story: Story, card: str, *, alone: bool) -> None:
         story.say(f"   (The demo plays you: it fills the gap {GAP} and moves the card.)")
         head, heading, draft = text.partition(f"{DRAFT_HEADING}\n")
         exchange(file, f"{head}{heading}{draft.replace(GAP, ANSWER)}".encode())
-    moved = pending.approve(vault, stem)
+    moved = pending.approve(vault, stem, Known())
     story.say(f"   Moved to {moved}")
 
 

@@ -10,6 +10,7 @@ from nightdesk.connectors.email.sent import SentMaildir
 from nightdesk.connectors.email.smtp import SmtpServer, check_login
 from nightdesk.errors import NightdeskError
 from nightdesk.local_agent import log_check
+from nightdesk.local_agent.handbook import read_handbook
 from nightdesk.local_agent.journal import Journal
 from nightdesk.runtime.command import Desk
 from nightdesk.runtime.doctor import shared_checks
@@ -23,6 +24,7 @@ def checks(desk: Desk) -> Iterator[Check]:
     yield _mail_server(desk)
     yield _sent_mails(desk)
     yield _journal(desk)
+    yield _handbook(desk)
     yield _refused(desk)
 
 
@@ -65,6 +67,15 @@ def _sent_mails(desk: Desk) -> Check:
     except NightdeskError as e:
         return Check(name, False, e.what, e.remedy)
     return Check(name, True, f"{sight.looked} in {place}")
+
+
+def _handbook(desk: Desk) -> Check:
+    book = read_handbook(desk.vault)
+    if book.faults:
+        return Check("handbook", False, str(book.faults[0].what), book.faults[0].remedy)
+    limits = book.limits
+    said = f"{limits.sends_a_day} sends a day; amounts above {limits.confirm_above} are typed"
+    return Check("handbook", True, said)
 
 
 def _journal(desk: Desk) -> Check:

@@ -12,6 +12,7 @@ from pathlib import Path
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.journal import sha256
 from nightdesk.vault import scan
+from nightdesk.vault.documents import Task, read_task
 from nightdesk.vault.layout import MAX_NOTE_BYTES, Folder, Place, is_conflict_copy, place_of
 from nightdesk.vault.notes import Note, parse_note
 
@@ -154,3 +155,12 @@ def find_copies(vault: Path, note_id: str) -> Iterator[str]:
             for name in sorted(names):
                 if is_conflict_copy(name) and name.startswith(f"{note_id}.conflict-"):
                     yield (Path(root) / name).relative_to(vault).as_posix()
+
+
+def task_note(vault: Path, task: str) -> Task | None:
+    """The task with this id, open or finished; None where it is missing or unreadable."""
+    path = find_task(vault, task) or find_done(vault, task)
+    try:
+        return read_task(scan.read(vault, path), path) if path else None
+    except (NoteError, FileNotFoundError):
+        return None

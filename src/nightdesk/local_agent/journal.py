@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from nightdesk.errors import AuditBroken, NightdeskError
 from nightdesk.local_agent.states import Event, State, next_state
@@ -96,6 +96,18 @@ class Row:
     projected: bool = False
     result: dict[str, Any] = field(default_factory=dict)
     card: bytes = field(default=b"", repr=False)
+
+
+class Changed(NamedTuple):
+    """The few columns of an action that say what its call carries; see `Row`."""
+
+    id: str
+    task: str
+    state: State
+    updated: datetime
+    attempt: int
+    canonical: str
+    result: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +221,25 @@ class Journal:
             (str(State.CONFIRMED), str(State.DONE), _text(when)),
         )
         return [_row(r) for r in found]
+
+    def changed(self, after: int = 0) -> list[Changed]:
+        """What was recorded in the events after this one, a row for each action named there."""
+        found = self._read(
+            "SELECT id, task, state, updated, attempt, canonical, result FROM actions"
+            " WHERE id IN (SELECT id FROM events WHERE seq > ?)",
+            (after,),
+        )
+        return [
+            Changed(
+                *(r["id"], r["task"], State(r["state"]), _moment(r["updated"]), r["attempt"]),
+                *(r["canonical"], json.loads(r["result"])),
+            )
+            for r in found
+        ]
+
+    def newest_event(self) -> int:
+        """The number of the newest event; it grows with every change."""
+        return int(self._read("SELECT COALESCE(MAX(seq), 0) FROM events")[0][0])
 
     def add(
         self,

@@ -13,16 +13,19 @@ from pathlib import Path
 
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError, NotSent
-from nightdesk.local_agent.checks import count_gaps
-from nightdesk.local_agent.found import find_done, find_task, read_alone
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of
+from nightdesk.local_agent.confirm import refusal, typed_in, unconfirmed
+from nightdesk.local_agent.found import find_done, find_task, read_alone, task_note
+from nightdesk.local_agent.handbook import SENDS_A_DAY
 from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.local_agent.states import State
 from nightdesk.local_agent.threads import Threads, newer_line, sent_in_thread, shows
-from nightdesk.vault import scan
 from nightdesk.vault.actions import files_in
 from nightdesk.vault.attached import Attached, fetch
 from nightdesk.vault.body import split_draft
-from nightdesk.vault.documents import Card, read_card, read_task
+from nightdesk.vault.documents import Card, read_card
 from nightdesk.vault.notes import Note, parse_note
 
 _AGAIN = "Read the card again and move it to Approved/ once more"
@@ -37,6 +40,8 @@ class Flight:
         card: what the private copy says; `note` has its properties as the person left them.
         files: the card's files as they were approved.
         now: the present moment, aware.
+        threads: what has come into each thread.
+        known: what the laptop knows at that moment.
     """
 
     row: Row
@@ -48,6 +53,7 @@ class Flight:
     journal: Journal = field(repr=False)
     settings: Settings = field(repr=False)
     threads: Threads = field(repr=False)
+    known: Known = field(repr=False)
 
 
 Check = Callable[[Flight], None]
@@ -67,6 +73,7 @@ class Preflight:
         self._settings = settings
         self._copies = copies
         self._threads = Threads(vault)
+        self._knowledge = Knowledge(journal, vault, settings)
 
     def approved(self, row: Row, now: datetime) -> Flight:
         """The card in the private copy, proved to be what was recorded.
@@ -83,8 +90,12 @@ class Preflight:
         files = files_in(row.canonical)
         if sha256(data) != row.approved_sha or card.action.digest(files) != row.digest:
             raise NotSent("the private copy is not what you approved", remedy=_AGAIN)
-        context = (self._vault, self._journal, self._settings, self._threads)
-        return Flight(row, card, files, note, now, *context)
+        context = (self._vault, self._journal, self._settings)
+        return Flight(
+            *(row, card, files, note, now, *context),
+            threads=self._threads,
+            known=self._knowledge.now(),
+        )
 
     @staticmethod
     def check(flight: Flight) -> None:
@@ -106,16 +117,6 @@ def attachments_are_there(flight: Flight) -> None:
         fetch(flight.journal.path.parent, file)
 
 
-def no_gaps(flight: Flight) -> None:
-    """What the drafter left for the person to fill in."""
-    if count_gaps(flight.card.action.body) and "gaps" not in flight.note.get("confirm"):
-        raise NotSent(
-            "the draft still has a gap marked `[…]`",
-            remedy="Fill it in and approve again; to send it as it is, add the property "
-            '`confirm: "gaps"`',
-        )
-
-
 def task_is_open(flight: Flight) -> None:
     """A task that somebody else has finished needs no answer any more."""
     row = flight.row
@@ -130,11 +131,7 @@ def task_is_open(flight: Flight) -> None:
 
 def nothing_newer(flight: Flight) -> None:
     """What came into the thread since the draft was made must have been shown on the card."""
-    path = find_task(flight.vault, flight.row.task) or find_done(flight.vault, flight.row.task)
-    try:
-        task = read_task(scan.read(flight.vault, path), path) if path else None
-    except (FileNotFoundError, NoteError):
-        task = None
+    task = task_note(flight.vault, flight.row.task)
     if task is None:
         return
     newer = flight.threads.newer(task) + sent_in_thread(flight.journal, task, flight.row)
@@ -142,5 +139,33 @@ def nothing_newer(flight: Flight) -> None:
         raise NotSent(newer_line(newer), remedy="Then move the card to Approved/ once more")
 
 
-CHECKS: tuple[Check, ...] = (attachments_are_there, no_gaps, task_is_open, nothing_newer)
+def within_a_day(flight: Flight) -> None:
+    """The handbook's limit of sends in one day of this laptop's clock, midnight to midnight."""
+    limit = flight.known.handbook.limits.sends_a_day
+    midnight = flight.now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    today = [s for s in flight.known.sent if s.at >= midnight and s.id != flight.row.id]
+    if len(today) < limit:
+        return
+    one = "1 mail has" if len(today) == 1 else f"{len(today)} mails have"
+    raise NotSent(
+        f"{one} gone out today and the limit is {limit}",
+        remedy=f"Approve it again tomorrow, or raise `{SENDS_A_DAY}` under Limits in Handbook.md",
+    )
+
+
+def confirmed(flight: Flight) -> None:
+    """Every risk that asks for a word has it; the risks are those of what was approved."""
+    task = task_note(flight.vault, flight.card.task)
+    risks = risks_of(flight.card, task, flight.known)
+    if missing := unconfirmed(risks, typed_in(flight.note)):
+        raise refusal(missing)
+
+
+CHECKS: tuple[Check, ...] = (
+    attachments_are_there,
+    task_is_open,
+    nothing_newer,
+    within_a_day,
+    confirmed,
+)
 """In the order in which their reasons help most."""

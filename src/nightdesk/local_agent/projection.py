@@ -14,6 +14,7 @@ from pathlib import Path
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.attachments import Attachments, file_lines, with_lines
 from nightdesk.local_agent.audit import AuditLog
+from nightdesk.local_agent.confirm import CONFIRM, asks
 from nightdesk.local_agent.effects import DONE_WORDS, effect_of
 from nightdesk.local_agent.found import Found, find_done, find_task, look, look_at
 from nightdesk.local_agent.journal import Journal, Row, sha256
@@ -141,6 +142,9 @@ class Projection:
             note = parse_note(data)
         except NoteError:
             return data
+        if f"`{CONFIRM}`" in reason and not asks(note):
+            # A field to type into, for a card that the person has made risky since it was written.
+            data = render_note({**note.properties, CONFIRM: ""}, note.body)
         lines = note.body.splitlines(keepends=True)
         heads = [n for n, line in enumerate(lines) if line.strip() == DRAFT_HEADING.encode()]
         end = heads[0] if heads else 0

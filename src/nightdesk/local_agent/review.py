@@ -14,9 +14,11 @@ from pathlib import Path
 from nightdesk.config import Settings
 from nightdesk.errors import NoteError
 from nightdesk.local_agent.attachments import Attachments
-from nightdesk.local_agent.checks import warnings_for
+from nightdesk.local_agent.checks.case import Known
+from nightdesk.local_agent.checks.table import risks_of, tokens_of
 from nightdesk.local_agent.found import QUESTION_ID, Found, find_done, find_task, look
 from nightdesk.local_agent.journal import Journal, Row, sha256
+from nightdesk.local_agent.knowledge import Knowledge
 from nightdesk.local_agent.states import Event, State
 from nightdesk.local_agent.threads import Threads, newer_line, sent_in_thread, shows
 from nightdesk.policy import LOCAL_ONLY_ZONES
@@ -70,6 +72,7 @@ class Reviewer:
         self._clock = clock
         self._crash = crash
         self._attachments = Attachments(journal, vault)
+        self._knowledge = Knowledge(journal, vault, settings)
         self._threads = Threads(vault)
         self.in_hub: Callable[[str], tuple[str, bytes] | None] = lambda name: None
         self.whereabouts: Callable[[str], frozenset[str]] = lambda task: frozenset()
@@ -119,24 +122,26 @@ class Reviewer:
         """
         adopted = []
         pending = look(self._vault, Folder.PENDING)
+        known = self._knowledge.now() if pending else None
         for found in pending:
             if found.is_question:
                 continue
             row = self._journal.get(found.id)
             if row is None:
-                adopted += self.adopt(found)
+                adopted += self.adopt(found, known=known)
             elif row.state is State.CARDED:
-                self._refresh(found, row)
+                self._refresh(found, row, known)
             elif not _is_moving(row):
                 self._refuse(found, f"{found.id} was already {_ENDED[row.state]}. Delete this note")
         self._clear_settled({found.path: found.sha for found in pending})
         return adopted
 
-    def adopt(self, found: Found, reason: str = "") -> list[str]:
+    def adopt(self, found: Found, reason: str = "", *, known: Known | None = None) -> list[str]:
         """Review one note in `Pending_Approval/` that the journal does not know.
 
         Args:
             reason: why it lies here; stands first on the card until it is approved.
+            known: what the laptop knows; gathered here where it is not given.
 
         Returns:
             Its id, or nothing if it was refused.
@@ -145,7 +150,8 @@ class Reviewer:
             if found.fault:
                 raise found.fault
             card = self._checked(found.data, found.place, from_hub=False)
-            written, expires = self._written(card, found.path, extra=(reason,) if reason else ())
+            extra = (reason,) if reason else ()
+            written, expires = self._written(card, found.path, extra=extra, known=known)
         except NoteError as e:
             self._refuse(found, str(e))
             return []
@@ -207,7 +213,13 @@ class Reviewer:
         return ""
 
     def _written(
-        self, card: Card, path: str, *, row: Row | None = None, extra: tuple[str, ...] = ()
+        self,
+        card: Card,
+        path: str,
+        *,
+        row: Row | None = None,
+        extra: tuple[str, ...] = (),
+        known: Known | None = None,
     ) -> tuple[bytes, datetime]:
         now = self._clock()
         expires = row.expires if row else None
@@ -216,7 +228,7 @@ class Reviewer:
         original = (unfence(task.body) or task.body) if task else card.original
         if len(original) > MAX_ORIGINAL_CHARACTERS:
             original = f"{original[:MAX_ORIGINAL_CHARACTERS]}\n{ORIGINAL_CUT}"
-        email = self._settings.email
+        risks = risks_of(card, task, known or self._knowledge.now())
         full = card.model_copy(
             update={
                 "created": min(card.created or now, now),
@@ -224,8 +236,9 @@ class Reviewer:
                 "warnings": (
                     *extra,
                     *self._newer(card, task, row),
-                    *warnings_for(card, task, [email.address, *email.aliases]),
+                    *(risk.warning for risk in risks),
                 ),
+                "asks": bool(tokens_of(risks)),
                 "enclosed": self._attachments.lines(card.action),
                 "original": original.strip("\n"),
             }
@@ -276,7 +289,7 @@ class Reviewer:
             self._journal.refuse(path, proposal, reason, self._clock(), lasting=True)
         return None
 
-    def _refresh(self, found: Found, row: Row) -> None:
+    def _refresh(self, found: Found, row: Row, known: Known | None) -> None:
         """Finish or renew a card that nobody has touched; one that a person changed is theirs."""
         if found.sha not in {row.card_sha, row.proposal_sha}:
             self._flag_stale(found, row)
@@ -286,7 +299,7 @@ class Reviewer:
         try:
             card = read_card(row.card, found.path)
             if extra or self.task_of(card.task) is not None:
-                target, _ = self._written(card, found.path, row=row, extra=extra)
+                target, _ = self._written(card, found.path, row=row, extra=extra, known=known)
         except NoteError:
             return
         if target != found.data:

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from nightdesk.errors import NightdeskError, NoteError
+from nightdesk.local_agent.confirm import asks
 from nightdesk.local_agent.dashboard import (
     Attention,
     Health,
@@ -16,6 +17,7 @@ from nightdesk.local_agent.dashboard import (
     inert_with_links,
     moment,
 )
+from nightdesk.local_agent.handbook import read_handbook
 from nightdesk.local_agent.journal import Journal, Row
 from nightdesk.local_agent.pending import is_question
 from nightdesk.local_agent.states import State
@@ -25,6 +27,7 @@ from nightdesk.vault import files
 from nightdesk.vault.actions import ACTIONS
 from nightdesk.vault.documents import Card, read_card, read_task
 from nightdesk.vault.layout import Folder, Place
+from nightdesk.vault.notes import parse_note
 from nightdesk.vault.scan import notes_in, read
 from nightdesk.vault.stopping import stop_notes
 from nightdesk.vault.updates import Update
@@ -87,6 +90,7 @@ def gather(
             dict.fromkeys(
                 [
                     *troubles,
+                    *map(attention, read_handbook(vault).faults),
                     *broken,
                     *(Attention(r.path, r.reason) for r in journal.refusals()),
                     *(
@@ -127,11 +131,12 @@ def _card(vault: Path, place: Place, now: datetime) -> Iterator[str]:
         else:
             yield f"⚠️ {_link(place.stem)} – {inert(str(e.what))}. {inert(e.remedy)}"
         return
-    yield _card_line(card, now)
+    yield _card_line(card, now, asks=asks(parse_note(data, place.path)))
 
 
-def _card_line(card: Card, now: datetime) -> str:
+def _card_line(card: Card, now: datetime, *, asks: bool) -> str:
     warned = f" · ⚠️ {len(card.warnings)}" if card.warnings else ""
+    warned += " · ✍️ asks you to type" if asks else ""
     return f"{_link(card.id)} – {inert(card.action.summary())}{until(card.expires, now)}{warned}"
 
 

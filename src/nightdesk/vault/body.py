@@ -97,7 +97,7 @@ def section(text: str, heading: str) -> str:
     if start is not None and end is not None:
         lines = lines[:start] + lines[end + 1 :]
     found: list[str] | None = None
-    for line, inside in _fenced(lines):
+    for line, inside in fenced_lines(lines):
         if found is None:
             if not inside and wanted.fullmatch(line):
                 found = []
@@ -127,7 +127,7 @@ def split_draft(text: str) -> Parts:
     if (at := _loose(lines[:start], ended_by_heading=False)) is not None:
         raise _loose_text(lines[at], at + 1)
     rest = lines[end + 1 :]
-    for offset, (line, inside) in enumerate(_fenced(rest)):
+    for offset, (line, inside) in enumerate(fenced_lines(rest)):
         if not inside and (is_draft_end(line) or line.rstrip() == DRAFT_HEADING):
             raise DraftFault(
                 f"the line `{line.strip()}` stands twice",
@@ -148,7 +148,7 @@ def _draft_lines(lines: list[str]) -> tuple[int | None, int | None]:
 
 
 def _loose(lines: list[str], *, ended_by_heading: bool) -> int | None:
-    for number, (line, inside) in enumerate(_fenced(lines)):
+    for number, (line, inside) in enumerate(fenced_lines(lines)):
         if inside or not line.strip() or _ASIDE.match(line):
             continue
         if _HEADING.match(line) and ended_by_heading:
@@ -166,7 +166,7 @@ def _loose_text(line: str, number: int) -> DraftFault:
     )
 
 
-def _fenced(lines: list[str]) -> Iterator[tuple[str, bool]]:
+def fenced_lines(lines: list[str]) -> Iterator[tuple[str, bool]]:
     """Each line, and whether it belongs to a code fence (CommonMark 4.5)."""
     opened: str | None = None
     for line in lines:

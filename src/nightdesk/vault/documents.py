@@ -103,6 +103,8 @@ class Card(BaseModel):
     """A request for approval: what executes is its action as it stands when approved.
 
     Attributes:
+        asks: a person must type something: the note gets an empty `confirm` property for it.
+            What stands in one is never read here, so none can come with a proposal.
         enclosed: what is said about the files that go with it, a callout each; only written.
     """
 
@@ -120,6 +122,7 @@ class Card(BaseModel):
     supersedes: str = ""
     action: Action = Field(exclude=True)
     warnings: tuple[str, ...] = Field(default=(), exclude=True)
+    asks: bool = Field(default=False, exclude=True)
     enclosed: tuple[str, ...] = Field(default=(), exclude=True)
     original: str = Field(default="", exclude=True)
 
@@ -133,6 +136,8 @@ class Card(BaseModel):
         """
         fields = {"action": self.action.NAME, **self.action.model_dump(exclude={"body"})}
         properties = as_properties(self.model_dump() | fields)
+        if self.asks:
+            properties["confirm"] = ""
         head = "".join(f"> [!warning] {_one_line(line)}\n" for line in self.warnings)
         head += "".join(f"> {_one_line(line)}\n" for line in self.enclosed)
         text = f"{head}\n{DRAFT_HEADING}\n{self.action.body}\n\n{DRAFT_END}\n"
@@ -214,7 +219,7 @@ def read_card(data: bytes, path: str) -> Card:
         ) from e
     action = validated(model, {**fields, "body": parts.draft}, path)
     warnings = tuple(m[1] for line in parts.above if (m := _WARNING.fullmatch(line)))
-    own = {"action": action, "warnings": warnings, "original": unfence(parts.rest)}
+    own = {"action": action, "warnings": warnings, "asks": False, "original": unfence(parts.rest)}
     return validated(Card, {**fields, **own}, path)
 
 

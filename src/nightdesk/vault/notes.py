@@ -22,8 +22,8 @@ _CLOSING = re.compile(rb"^---[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 
 KEY_ORDER: tuple[str, ...] = (
     "id", "kind", "task", "zone", "action", "source", "from", "sender_name", "reply_to", "to", "cc",
-    "subject", "in_reply_to", "references", "attachments", "received", "message_id", "thread",
-    "priority", "status", "feedback", "created_by", "created", "expires", "model", "why",
+    "subject", "in_reply_to", "references", "attachments", "confirm", "received", "message_id",
+    "thread", "priority", "status", "feedback", "created_by", "created", "expires", "model", "why",
     "supersedes", "outcome",
 )  # fmt: skip
 """The order in which an agent writes properties; others follow in the order they came."""
