@@ -24,10 +24,10 @@ test: $(VENV)/.dev $(VENV)/.servers
 	@$(BIN)/python -m pytest -n logical --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/.dev
-	@NIGHTDESK_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)
+	@TRIAL_FUZZ=$(FUZZ) $(BIN)/python -m pytest -s tests/sync/test_state_machine.py $(ARGS)
 
 sweep: $(VENV)/.dev
-	@NIGHTDESK_LONG=1 $(BIN)/python -m pytest -s tests/sync/test_crash_sweep.py \
+	@TRIAL_LONG=1 $(BIN)/python -m pytest -s tests/sync/test_crash_sweep.py \
 	  tests/sync/test_flatness.py tests/approval $(ARGS)
 
 check: $(VENV)/.dev

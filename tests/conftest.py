@@ -7,23 +7,12 @@ from collections import defaultdict
 
 import pytest
 
-_LONG_RUNS = {
-    "NIGHTDESK_FUZZ",
-    "NIGHTDESK_LONG",
-    "NIGHTDESK_POINTS",
-    "NIGHTDESK_ROUNDS",
-    "NIGHTDESK_SEED",
-}
-"""How long a test runs (`make fuzz`, `make sweep`), and which sample it takes."""
-
 _PROOFS = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Scrub what a person's shell could leak into the tests."""
     for name in list(os.environ):
-        if name in _LONG_RUNS:
-            continue
         if name.startswith(("GIT_", "NIGHTDESK_", "XDG_")) or name in {
             "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "JOURNAL_STREAM",
         }:  # fmt: skip

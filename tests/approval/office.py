@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from farside import FarSide
-from local_laptop import proposal, task_note
+from local_laptop import HANDBOOK, proposal, task_note
 
 from nightdesk.local_agent.agent import LocalAgent
 from nightdesk.local_agent.states import Event
@@ -37,7 +37,7 @@ class Office:
         self.mark = f"{os.getpid()}.{next(_NUMBERS)}.r"
         self.cards: list[str] = []
         self.backups: dict[str, bytes] = {}
-        create(root / "template/Handbook.md", b"# Handbook\n")
+        create(root / "template/Handbook.md", HANDBOOK.encode())
         create_root(self.vault, str(self.hub), self.state, "local", root / "template")
         self.config.write_text(
             f'name = "local"\nvault = "{self.vault}"\n[hub]\nurl = "{self.hub}"\n'

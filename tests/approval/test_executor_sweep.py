@@ -2,7 +2,7 @@
 
 Judged by the far side's own record. What dies is the real process: the executor's own thread,
 its talker with the MCP server, or that server. Every action type is a row of `kinds.KINDS`.
-The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`);
+The ordinary run takes a sample of the points and prints its seed (`TRIAL_SEED`);
 `make sweep` takes them all. Skipped, and said so, where strace is missing or may not watch.
 """
 
@@ -20,7 +20,7 @@ from kinds import KINDS, MANNERS, Kind
 from sweeper import LONG, SEED, chosen, strace_fault
 from trial import Trial
 
-MORE = int(os.environ.get("NIGHTDESK_POINTS", "0"))
+MORE = int(os.environ.get("TRIAL_POINTS", "0"))
 SAMPLE = {"executor": max(5, MORE), "talker": max(1, MORE), "server": max(2, MORE)}
 DISK = {
     "fsync": ("EIO",), "fdatasync": ("EIO", "ENOSPC"), "pwrite64": ("EIO", "ENOSPC"),

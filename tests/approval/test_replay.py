@@ -108,7 +108,6 @@ def test_the_laptop_restored_from_before_a_card_was_sent(office: Office) -> None
     assert len(office.effects()) == 1
 
 
-@pytest.mark.xfail(reason="a restored laptop executes before it has asked the hub")
 def test_the_laptop_restored_from_the_moment_of_the_move(office: Office) -> None:
     card = office.draft()
     office.close()

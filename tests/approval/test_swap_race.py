@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from farside import FarSide
 from life import now
-from local_laptop import proposal, task_note
+from local_laptop import HANDBOOK, proposal, task_note
 from swapper import EVIL, QUIET, VERSION
 from sweeper import LONG
 
@@ -49,6 +49,7 @@ class Race:
         self.root, self.far_side = root, far_side
         self.vault = root / "desk/vault"
         self.vault.mkdir(parents=True)
+        (self.vault / "Handbook.md").write_text(HANDBOOK)
         (root / "local.toml").write_text(
             f'name = "local"\nvault = "{self.vault}"\n[hub]\nurl = "{root}/hub.git"\n'
             f"[approval]\nquiet_seconds = {QUIET}\nhold_seconds = {QUIET}\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from farside import FarSide
 from killer import Fault, Killer
 from kinds import Kind
+from local_laptop import HANDBOOK
 
 from nightdesk.local_agent.journal import Journal
 from nightdesk.sync.engine import create_root
@@ -64,7 +65,7 @@ class Trial:
         self.hub = self.root / "hub.git"
         if hub:
             template = self.root / "template"
-            create(template / "Handbook.md", b"# Handbook\n")
+            create(template / "Handbook.md", HANDBOOK.encode())
             create_root(self.vault, str(self.hub), self.state, "local", template)
         task = kind.task(self.task, self.address)
         create(self.vault / f"In_Progress/cloud/{self.task}.md", task)

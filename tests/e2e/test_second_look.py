@@ -70,7 +70,7 @@ def test_feedback_a_newer_message_and_undo(bare_desk: Desk) -> None:
     assert len(desk.inbox_of(ADA)) == 1
 
 
-@pytest.mark.skipif("NIGHTDESK_LONG" not in os.environ, reason="waits for typing to end (45 s)")
+@pytest.mark.skipif("TRIAL_LONG" not in os.environ, reason="waits for typing to end (45 s)")
 def test_feedback_typed_after_the_move_and_a_task_brought_back(desk: Desk) -> None:
     """Each makes a new draft, the second as after an expiry: out of Done/, into Needs_Action/."""
     desk.send()

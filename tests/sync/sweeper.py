@@ -25,8 +25,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-LONG = bool(os.environ.get("NIGHTDESK_LONG"))
-SEED = int(os.environ.get("NIGHTDESK_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+LONG = bool(os.environ.get("TRIAL_LONG"))
+SEED = int(os.environ.get("TRIAL_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 CALLS = (
     "rename", "renameat", "renameat2", "link", "linkat", "unlink", "unlinkat", "openat", "open",
     "creat", "mkdir", "mkdirat", "rmdir", "write", "pwrite64", "fsync", "fdatasync", "ftruncate",

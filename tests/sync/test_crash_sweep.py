@@ -1,7 +1,7 @@
 """One whole cycle, killed at every system call that changes something, then started again.
 
-The ordinary run takes a sample of the points and prints its seed (`NIGHTDESK_SEED`,
-`NIGHTDESK_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where
+The ordinary run takes a sample of the points and prints its seed (`TRIAL_SEED`,
+`TRIAL_POINTS` for another number); `make sweep` takes them all. Skipped, and said so, where
 strace is missing or may not watch.
 """
 
@@ -25,7 +25,7 @@ from nightdesk.errors import HubRefused
 from nightdesk.sync.storage import cannot_for_now
 from nightdesk.vault.layout import Folder, conflict_name, place_of
 
-SAMPLE = int(os.environ.get("NIGHTDESK_POINTS", "3"))
+SAMPLE = int(os.environ.get("TRIAL_POINTS", "3"))
 ERRORS = [
     ("fsync", "error=EIO"), ("fdatasync", "error=EIO"), ("write", "error=ENOSPC"),
     ("renameat2", "error=EIO"), ("unlink", "error=EIO"), ("rename", "error=ENOSPC"),

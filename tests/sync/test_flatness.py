@@ -1,6 +1,6 @@
 """Round after round: memory, descriptors and children stay flat.
 
-150 rounds in the ordinary run, 10,000 with `NIGHTDESK_LONG=1` (`NIGHTDESK_ROUNDS` for another
+150 rounds in the ordinary run, 10,000 with `TRIAL_LONG=1` (`TRIAL_ROUNDS` for another
 number); the figures are printed.
 """
 
@@ -15,9 +15,7 @@ import psutil
 import pytest
 from twovaults import Desk
 
-ROUNDS = int(
-    os.environ.get("NIGHTDESK_ROUNDS", "10000" if os.environ.get("NIGHTDESK_LONG") else "150")
-)
+ROUNDS = int(os.environ.get("TRIAL_ROUNDS", "10000" if os.environ.get("TRIAL_LONG") else "150"))
 
 
 def measured(me: psutil.Process) -> tuple[int, int, int, int]:

@@ -2,7 +2,7 @@
 
 Most examples run with git inside this process (`gitinside.py`, on real repositories); some run
 with the real git. The ordinary run is the same each time, and checks that every action is reached.
-`make fuzz`, or NIGHTDESK_FUZZ=examples,steps, runs other and many more examples.
+`make fuzz`, or TRIAL_FUZZ=examples,steps, runs other and many more examples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from nightdesk.policy import Role
 
-FUZZ = os.environ.get("NIGHTDESK_FUZZ", "")
+FUZZ = os.environ.get("TRIAL_FUZZ", "")
 EXAMPLES, STEPS = (int(number) for number in (FUZZ or "500,32").split(","))
 REAL_EXAMPLES = max(3, EXAMPLES // 100)
 LEAST_STEPS = min(30, STEPS)

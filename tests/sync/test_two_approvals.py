@@ -85,6 +85,7 @@ class Laptop:
 def laptop(devices: Desk) -> Iterator[Laptop]:
     """A card that waits on both devices."""
     laptop = Laptop(devices)
+    devices.local.write("Handbook.md", "# Handbook\n\n## People\n\n- Ada, ada@example.com\n")
     devices.local.write(PENDING, CARD.note().decode())
     laptop.reviewer.adopt_pending()
     devices.settle()

@@ -57,7 +57,8 @@ def proposal(card: str = CARD, task: str = TASK, **fields: Any) -> bytes:
         "to": ["ada@example.com"],
         "subject": "Re: Invoice question",
         "in_reply_to": "<CAF3@example.com>",
-        "body": "Hi Ada,\n\nwe paid yesterday.",
+        # Another card says something else: the same text twice would have to be confirmed.
+        "body": "Hi Ada,\n\nwe paid yesterday." + ("" if card == CARD else f"\n\n({card})"),
     }
     return Card(
         id=card,

@@ -208,7 +208,7 @@ def test_the_same_mail_twice_needs_a_word(laptop: Laptop) -> None:
     laptop.approve()
     other = TASK.replace("3f9a2c", "000000")
     laptop.task(other)
-    path = laptop.card(f"{other}-email-1", other)
+    path = laptop.card(f"{other}-email-1", other, body="Hi Ada,\n\nwe paid yesterday.")
     laptop.move(path, path.replace("Pending_Approval", "Approved"))
     laptop.executor.pass_once()
     assert len(laptop.ledger) == 1
@@ -290,7 +290,12 @@ def test_the_dashboard_marks_it_and_names_a_limit_that_cannot_be_read(laptop: La
     laptop.card(cc=[EVE])
     (laptop.vault / "Handbook.md").write_text("## Limits\n- Sends a day: heaps\n")
     view = gather(
-        laptop.vault, laptop.journal, updates=[], troubles=[], health=[Health("x", True, "y")]
+        laptop.vault,
+        laptop.journal,
+        updates=[],
+        troubles=[],
+        health=[Health("x", True, "y")],
+        now=laptop.clock(),
     )
     assert "asks you to type" in view.waiting[0]
     assert "the limit \\`Sends a day\\` cannot be read" in render(view).decode().replace("'", "\\`")
