@@ -186,7 +186,10 @@ def main() -> None:
     """Answer until the input ends."""
     import life  # noqa: F401 - warm
 
+    from nightdesk.supervise.logs import configure
+
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    configure()  # what is logged must not stand among the answers
     for line in sys.stdin:
         print(json.dumps(_carry_out(json.loads(line))), flush=True)
 

@@ -80,9 +80,11 @@ class Race:
             self.count += 1
             task = f"2026-11-23-swapped-{self.count:06x}"
             card = f"{task}-email-1"
-            create(self.vault / f"In_Progress/cloud/{task}.md", task_note(task))
+            mail = f"<{task}@example.com>"
+            create(self.vault / f"In_Progress/cloud/{task}.md", task_note(task, message_id=mail))
             subject = f"Version {VERSION.decode()}"
-            note = proposal(card, task, to=[self.address(card)], subject=subject, body=BODY)
+            to = [self.address(card)]
+            note = proposal(card, task, to=to, subject=subject, body=BODY, in_reply_to=mail)
             create(self.vault / f"Pending_Approval/email/{card}.md", note)
             made.append(card)
         assert set(self.reviewer.adopt_pending()) == set(made)
