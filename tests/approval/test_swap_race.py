@@ -156,7 +156,7 @@ class Race:
             {
                 "to": [effect.to],
                 "subject": effect.subject,
-                "in_reply_to": "<CAF3@example.com>",
+                "in_reply_to": f"<{row.task}@example.com>",
                 "body": effect.body.strip("\n"),
             }
         )
