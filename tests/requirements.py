@@ -33,7 +33,6 @@ HEALTH = "supervisor, health, alerts, deployment"
 ODOO = "Odoo"
 SOCIAL = "social networks"
 PRIVATE = "WhatsApp, browser and payments"
-ONCE = "the executor's full form (probes, freshness, typed confirmation)"
 
 ROWS: dict[str, Row] = {
     # User stories: acceptance scenarios (USn.m) and independent tests (USn.test)

@@ -362,3 +362,35 @@ def test_a_send_that_hangs_to_its_deadline_is_in_doubt_and_the_next_card_goes_ou
     report = laptop.executor.pass_once()
     assert report.acted == (CARD, other)
     assert (laptop.state_of(), laptop.state_of(other)) == ("IN_DOUBT", "DONE")
+
+
+@pytest.mark.parametrize("how", ["stopped", "taken back"])
+def test_what_happens_during_the_look_before_a_call_counts(laptop: Watched, how: str) -> None:
+    """The look may take as long as a mailbox takes to answer."""
+    _asked(laptop)
+    laptop.move(QUESTION, SAID_NO)
+    laptop.executor.pass_once()
+    laptop.answer = accepted
+    look = laptop.probe
+
+    def meanwhile(tool: str, arguments: dict[str, Any]) -> Mapping[str, Any]:
+        if how == "stopped":
+            laptop.write("STOP.md", b"")
+        elif laptop.exists(APPROVED):
+            laptop.move(APPROVED, PENDING)
+        return look(tool, arguments)
+
+    laptop.probe = meanwhile  # type: ignore[method-assign]
+    laptop.restart()
+    laptop.approve()
+    laptop.passes(60)
+    assert len(laptop.ledger) == 1, "the first attempt alone"
+    if how == "stopped":
+        (laptop.vault / "STOP.md").unlink()
+        laptop.probe = look  # type: ignore[method-assign]
+        laptop.restart()
+        laptop.passes(20)
+        assert laptop.state_of() == "DONE"
+        assert len(laptop.ledger) == 2
+    else:
+        assert laptop.state_of() == "CARDED"

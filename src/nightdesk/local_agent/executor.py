@@ -183,7 +183,8 @@ class Executor:
         self._returning.look(turn)
         return turn
 
-    def _execute(self, row: Row, turn: Round) -> None:
+    def _waits(self, row: Row, turn: Round) -> bool:
+        """Whether an approval must wait; whoever makes it wait says why."""
         if names := stop_notes(self._vault):
             turn.stopped = True
             if row.id not in self._halted:
@@ -191,14 +192,15 @@ class Executor:
                 told = f"{row.id} waits: {', '.join(names)} {what} in the vault. "
                 turn.notices.append(told + "Remove it, or run `agent-local stop --off`, to go on.")
             self._halted.add(row.id)
-            return
+            return True
         self._halted.clear()
         if not self._intake.still_stands(row):
             turn.deadlines.append(turn.now)  # changed since the look: look again first
-            return
-        if self._expiry.stops(row, turn):
-            return
-        if self._returning.waits_for_hub(row, turn):
+            return True
+        return self._expiry.stops(row, turn) or self._returning.waits_for_hub(row, turn)
+
+    def _execute(self, row: Row, turn: Round) -> None:
+        if self._waits(row, turn):
             return
         now = self._clock()
         try:
@@ -214,11 +216,15 @@ class Executor:
         if already:
             where = already.result["found"]
             turn.notices.append(f"{row.id} had gone out already, found in {where}. Not sent again.")
-            return
-        turn.acted.append(row.id)
-        row = self._caller.call(row, flight)
-        if row.state is State.FAILED_SAFE:
-            turn.notices.append(f"{row.id} was not sent: {row.reason}")
+        elif stop_notes(self._vault) or not self._intake.still_stands(row):
+            # Looking may have taken a while: a stop, or a card taken back, counts up to the call.
+            self._journal.change(row, Event.RELEASE, now, detail="stopped right before the call")
+            turn.deadlines.append(turn.now)
+        else:
+            turn.acted.append(row.id)
+            row = self._caller.call(row, flight)
+            if row.state is State.FAILED_SAFE:
+                turn.notices.append(f"{row.id} was not sent: {row.reason}")
 
     # --- what follows ----------------------------------------------------------------------
 
