@@ -34,6 +34,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 def test_what_was_approved_is_sent_and_the_log_says_so(desk: Desk) -> None:
     vault = desk.vault("local")
     create(vault / FILE, b"%PDF as the person saw it")
+    with (vault / "Handbook.md").open("a") as handbook:
+        handbook.write(f"\n## People\n\n- Ada, {ADA}\n")  # else her address had to be typed
     card = Card(
         id=f"{TASK}-email-1",
         task=TASK,
