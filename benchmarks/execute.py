@@ -32,6 +32,7 @@ from nightdesk.vault.documents import Card
 from nightdesk.vault.files import create
 from nightdesk.vault.layout import Folder, card_id, task_id, zone_path
 
+HANDBOOK = f"# Handbook\n\n## People\n\n- Ada, {ADA}\n\n## Limits\n\n- Sends a day: 100000\n"
 BODY = "Hi Ada,\n\nwe paid yesterday.\n\nRobin\n"
 
 
@@ -64,7 +65,7 @@ def make_card(vault: Path, number: int) -> str:
     )
     path = zone_path(Folder.PENDING, Zone.EMAIL, card.id)
     create(vault / path, card.note())
-    wait(lambda: "Recipients not checked" in (vault / path).read_text("utf-8"), "the card")
+    wait(lambda: "\nexpires:" in (vault / path).read_text("utf-8"), "the card")
     return path
 
 
@@ -106,6 +107,7 @@ def main(cards: int) -> None:
         mail.maildir(ME)
         desk.set_up(quiet_seconds=0, hold_seconds=0)
         vault = desk.vault("local")
+        (vault / "Handbook.md").write_text(HANDBOOK, "utf-8")
         with desk.running("local"):
             wait(lambda: '"started"' in desk.log("local"), "start")
             for number in range(cards):
