@@ -9,12 +9,13 @@ functions: path maps in, path maps out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from nightdesk.sync.entries import Entry, PathMap
 from nightdesk.sync.frontmatter import peek
 from nightdesk.sync.pairing import Ident, is_state_note
+from nightdesk.sync.pathmaps import changes_between
 from nightdesk.vault.layout import Folder, card_task, place_of, plan_task
 
 
@@ -36,8 +37,8 @@ def unowned(
     """
     made = {
         path: task
-        for path, entry in ours.items()
-        if path not in base and theirs.get(path) != entry and (task := _made_for(path))
+        for path, entry in _new(base, ours)
+        if theirs.get(path) != entry and (task := _made_for(path))
     }
     if not made:
         return {}
@@ -54,6 +55,13 @@ def unowned(
     lost = {path: task for path, task in made.items() if task in known - owned}
     told = {f"{Folder.UPDATES}/{place_of(p).stem}-update.md": task for p, task in lost.items()}
     return lost | {p: task for p, task in told.items() if p in ours and p not in base}
+
+
+def _new(base: PathMap, ours: PathMap) -> Iterator[tuple[str, Entry]]:
+    # By what differs: a walk over all paths would make every cycle cost what the vault holds.
+    for path, entry in changes_between(base, ours).items():
+        if entry is not None and path not in base:
+            yield path, entry
 
 
 def _made_for(path: str) -> str:
@@ -76,8 +84,8 @@ def lost_claims(agent: str, base: PathMap, ours: PathMap, theirs: PathMap, ident
     mine = f"{Folder.IN_PROGRESS}/{agent}/"
     here = {
         ident(path, entry)[0]: path
-        for path, entry in ours.items()
-        if path.startswith(mine) and path not in base and path not in theirs and is_state_note(path)
+        for path, entry in _new(base, ours)
+        if path.startswith(mine) and path not in theirs and is_state_note(path)
     }
     if not here:
         return base
@@ -100,9 +108,8 @@ def second_plans(
     """
     both = {
         path: theirs[path]
-        for path, entry in ours.items()
+        for path, entry in _new(base, ours)
         if path.startswith(f"{Folder.PLANS}/")
-        and path not in base
         and theirs.get(path, entry) != entry
         and _made_for(path)
     }
