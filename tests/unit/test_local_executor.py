@@ -797,3 +797,17 @@ def test_the_shared_log_names_a_payment_by_its_id_alone(laptop: Laptop) -> None:
     log = laptop.read("Logs/2026-11-23.md")
     assert CARD in log
     assert "ada@example.com" not in log
+
+
+def test_what_a_killed_run_left_in_the_state_folder_goes_at_the_next_start(laptop: Laptop) -> None:
+    laptop.desk()
+    laptop.approve()
+    dead = ".nightdesk-999999999-0123abcd.part"
+    for folder in ("", "approved", "attachments", "quarantine"):
+        (laptop.state / folder).mkdir(exist_ok=True)
+        (laptop.state / folder / dead).write_bytes(b"half a copy")
+    kept = sorted(path for path in laptop.state.rglob("*") if path.name != dead and path.is_file())
+    laptop.restart()
+    left = sorted(path for path in laptop.state.rglob("*") if path.is_file())
+    assert [path for path in left if path.name == dead] == []
+    assert {path for path in kept if path.parent.name == "approved"} <= set(left)

@@ -32,6 +32,7 @@ from nightdesk.local_agent.states import Event, State
 from nightdesk.local_agent.superseded import Superseding
 from nightdesk.vault.layout import Folder, place_of
 from nightdesk.vault.stopping import stop_notes
+from nightdesk.vault.temporary import sweep_private
 
 __all__ = ["Executor", "PassReport", "Probe", "Send"]
 
@@ -109,6 +110,9 @@ class Executor:
             NightdeskError: another executor of this laptop is running.
         """
         turn = self._begin()
+        state = self._journal.path.parent
+        for folder in ("", "approved", "attachments", "quarantine"):
+            sweep_private(state / folder)
         self._project(turn)
         return turn.report()
 
