@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Sequence
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -175,9 +176,9 @@ class Action(BaseModel):
         """SHA-256 of the canonical JSON, in hex."""
         return hashlib.sha256(self.canonical(files).encode("utf-8")).hexdigest()
 
+    @abstractmethod
     def summary(self) -> str:
         """One line for lists and the dashboard."""
-        raise NotImplementedError
 
 
 class EmailSend(Action):
